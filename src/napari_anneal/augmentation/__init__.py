@@ -1,0 +1,9 @@
+"""Augmentation: legal, reproducible variations of an image and its labels, made on the fly while training."""
+
+from __future__ import annotations
+
+from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms
+from napari_anneal.augmentation.pipeline import Augmenter
+from napari_anneal.augmentation.recipe import AugmentationRecipe
+
+__all__ = ["SAMPLE_KINDS", "AugmentationRecipe", "Augmenter", "SampleKind", "illegal_transforms"]

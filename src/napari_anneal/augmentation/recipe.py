@@ -1,0 +1,169 @@
+"""What to vary, how often and how strongly: the augmentation recipe, frozen and serialisable.
+
+Every transform has a probability under its own name (``elastic=0.1``; 0 switches it off) and its strength in
+fields that start with that name and end with the unit (``elastic_sigma_px``). Intensities are in units of the
+robust range of the image: 0 is its 0.5th percentile, 1 its 99.5th. Default ranges: the transforms commonly
+used for microscopy, gentle enough for any isotropic sample; elastic after Simard et al. 2003 (ICDAR, doi
+10.1109/ICDAR.2003.1227801).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from napari_anneal.augmentation.legality import SampleKind, illegal_transforms
+from napari_anneal.recipe_base import Recipe
+
+__all__ = ["TRANSFORMS", "AugmentationRecipe"]
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Range = tuple[float, float]
+IntRange = tuple[int, int]
+
+# In the order in which they are applied: where the pixel is, what the sample looks like, what the detector
+# adds.
+TRANSFORMS: Final = (
+    "hflip", "vflip", "rot180", "rot90", "rotate", "scale", "shear", "perspective", "crop", "elastic",
+    "brightness", "contrast", "gamma", "clahe", "blur", "poisson", "gaussian_noise", "salt_pepper", "cutout",
+)  # fmt: skip
+
+
+class AugmentationRecipe(Recipe):
+    """Probabilities and strengths of every transform; the default is a gentle set for isotropic samples.
+
+    Raises
+    ------
+    InputError
+        A number out of its range, or a transform switched on that the kind of sample forbids; the sentence
+        names it and says why.
+    """
+
+    sample: SampleKind = Field(
+        "isotropic", description="What the sample is; forbids the transforms that would be untrue"
+    )
+    outside: Literal["reflect", "wrap", "unpainted"] = Field(
+        "reflect",
+        description="Labels of pixels brought in from outside the patch: mirrored or wrapped around together "
+        "with the image, or left unpainted (the image is then mirrored)",
+    )
+
+    hflip: Probability = Field(0.5, description="Probability of a left-right flip")
+    vflip: Probability = Field(0.5, description="Probability of an up-down flip")
+    rot180: Probability = Field(
+        0.0, description="Probability of a half turn (for samples where quarter turns are untrue)"
+    )
+    rot90: Probability = Field(
+        0.75, description="Probability of a random number of quarter turns (square patches only)"
+    )
+    rotate: Probability = Field(0.2, description="Probability of a rotation by any angle")
+    rotate_deg: Range = Field((-45.0, 45.0), description="Angle of that rotation, degrees")
+    scale: Probability = Field(0.2, description="Probability of zooming")
+    scale_factor: Range = Field((0.8, 1.25), description="Magnification, the same in both directions")
+    shear: Probability = Field(0.0, description="Probability of an affine shear")
+    shear_deg: Range = Field((-8.0, 8.0), description="Shear angle in each direction, degrees")
+    perspective: Probability = Field(0.0, description="Probability of a perspective change (a tilted stage)")
+    perspective_fraction: Range = Field(
+        (0.02, 0.06), description="Shift of the corners, fraction of the side"
+    )
+    crop: Probability = Field(0.0, description="Probability of a random crop, resized to the patch")
+    crop_area: Range = Field((0.5, 1.0), description="Area of that crop, fraction of the patch")
+    elastic: Probability = Field(0.1, description="Probability of an elastic deformation")
+    elastic_alpha: float = Field(
+        50.0, ge=0, description="Strength α of the deformation, pixels before smoothing"
+    )
+    elastic_sigma_px: float = Field(5.0, gt=0, description="Smoothness σ of the deformation, pixels")
+
+    brightness: Probability = Field(0.5, description="Probability of a brightness shift")
+    brightness_shift: Range = Field((-0.2, 0.2), description="Shift, fraction of the intensity range")
+    contrast: Probability = Field(0.5, description="Probability of a contrast change")
+    contrast_factor: Range = Field((0.7, 1.3), description="Contrast factor about mid-grey")
+    gamma: Probability = Field(0.5, description="Probability of a gamma change")
+    gamma_exponent: Range = Field((0.7, 1.3), description="Exponent")
+    clahe: Probability = Field(0.0, description="Probability of local histogram equalisation (CLAHE)")
+    clahe_limit: Range = Field((1.0, 4.0), description="Clip limit of CLAHE")
+    clahe_tiles: int = Field(8, ge=1, description="Tiles of CLAHE along each side")
+
+    blur: Probability = Field(0.1, description="Probability of a Gaussian blur (the point spread function)")
+    blur_sigma_px: Range = Field((0.3, 1.2), description="Sigma of the blur, pixels")
+    poisson: Probability = Field(0.1, description="Probability of shot noise")
+    poisson_counts: Range = Field((100.0, 1000.0), description="Counts at intensity 1 (drawn on a log scale)")
+    gaussian_noise: Probability = Field(0.3, description="Probability of additive Gaussian (read) noise")
+    gaussian_noise_std: Range = Field(
+        (0.01, 0.05), description="Standard deviation, fraction of the intensity range"
+    )
+    salt_pepper: Probability = Field(0.0, description="Probability of salt-and-pepper noise")
+    salt_pepper_fraction: Range = Field((0.001, 0.01), description="Fraction of the pixels hit")
+    cutout: Probability = Field(
+        0.0, description="Probability of erasing rectangles; erased pixels become unpainted"
+    )
+    cutout_holes: IntRange = Field((1, 4), description="Number of rectangles")
+    cutout_fraction: Range = Field(
+        (0.05, 0.2), description="Side of a rectangle, fraction of the side of the patch"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> AugmentationRecipe:
+        """Refuse ranges the wrong way round or out of their domain, and transforms the sample forbids."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                low, high = value
+                if not (abs(low) < float("inf") and abs(high) < float("inf") and low <= high):
+                    raise ValueError(f"{name} must be two finite numbers, the lower one first, not {value}")
+                if name in _ABOVE_ZERO and not low > 0:
+                    raise ValueError(f"{name} must be above 0, not {value}")
+                if name in _AT_MOST_ONE and not (low >= 0 and high <= 1):
+                    raise ValueError(f"{name} must lie between 0 and 1, not {value}")
+        for name, reason in illegal_transforms(self.sample).items():
+            if getattr(self, name) > 0:
+                raise ValueError(
+                    f"{name} is not legal for a sample that is {self.sample!r}: {reason}; set {name}=0"
+                )
+        return self
+
+    @property
+    def switched_off(self) -> dict[str, str]:
+        """The transforms that the kind of sample forbids, each with the reason."""
+        return illegal_transforms(self.sample)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Names of the transforms that can happen, in the order in which they are applied."""
+        return tuple(name for name in TRANSFORMS if getattr(self, name) > 0)
+
+    @classmethod
+    def none(cls) -> AugmentationRecipe:
+        """No augmentation at all."""
+        return cls(**dict.fromkeys(TRANSFORMS, 0.0))
+
+    @classmethod
+    def only(cls, **settings: Any) -> AugmentationRecipe:
+        """Nothing but what is named: ``only(elastic=1.0)``, for a look at one transform alone."""
+        return cls(**{**dict.fromkeys(TRANSFORMS, 0.0), **settings})
+
+    @classmethod
+    def for_sample(cls, kind: str, **settings: Any) -> AugmentationRecipe:
+        """The default set with everything switched off that a kind of sample forbids.
+
+        ``recipe.switched_off`` tells which and why. Where quarter turns are forbidden and half turns are not,
+        half turns take their place.
+
+        Raises
+        ------
+        InputError
+            Not one of ``legality.SAMPLE_KINDS``.
+        """
+        forbidden = illegal_transforms(kind)
+        off: dict[str, Any] = dict.fromkeys(forbidden, 0.0)
+        if "rot90" in forbidden and "rot180" not in forbidden:
+            off["rot180"] = 0.5
+        return cls(**{"sample": kind, **off, **settings})
+
+
+_ABOVE_ZERO = {
+    "scale_factor", "contrast_factor", "gamma_exponent", "clahe_limit", "blur_sigma_px", "poisson_counts",
+    "crop_area",
+}  # fmt: skip
+_AT_MOST_ONE = {"perspective_fraction", "crop_area", "salt_pepper_fraction", "cutout_fraction"}
