@@ -27,7 +27,8 @@ class ArchitectureSpec(BaseModel):
     encoder: str = Field("resnet34", description="Encoder (backbone), a timm model name.", max_length=80)
     encoder_depth: int = Field(5, ge=3, le=5, description="Number of encoder stages; each halves the image.")
     decoder_channels: tuple[int, ...] = Field(
-        (), description="Channels after each upsampling step (U-Net family); empty: 256, 128, … of that depth."
+        (),
+        description="Channels after each upsampling step (U-Net family); empty: 256, 128, … of that depth.",
     )
     in_channels: int = Field(1, ge=1, le=64, description="Image channels: 1 grey, 3 colour.")
     n_classes: int = Field(2, ge=2, le=255, description="Number of classes.")
@@ -48,7 +49,7 @@ class ArchitectureSpec(BaseModel):
                 object.__setattr__(self, "decoder_channels", _UNET_CHANNELS[-self.encoder_depth :])
             elif len(widths) != self.encoder_depth or not all(0 < w <= 4096 for w in widths):
                 raise ValueError(
-                    f"decoder_channels {widths} must be {self.encoder_depth} positive widths, one for each encoder stage"
+                    f"decoder_channels {widths} must be {self.encoder_depth} positive widths, one an encoder stage"
                 )
         return self
 

@@ -104,7 +104,7 @@ def save_bundle(
         _remove(partial)
         why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         raise OutputError(
-            f"the model could not be saved to {path}: {why}; nothing was lost, free some space or choose another folder."
+            f"the model could not be saved to {path}: {why}; nothing was lost, free space or choose another folder."
         ) from error
     return path
 
@@ -305,7 +305,9 @@ def _parse_tensors(content: bytes, expected: dict[str, tuple[int, ...]], path: P
     data, tensors = memoryview(content)[8 + length :], {}
     for name, entry in header.items():
         if found[name] != expected[name]:
-            raise BundleError(f"{path}: tensor {name!r} has shape {found[name]}, the architecture needs {expected[name]}.")
+            raise BundleError(
+                f"{path}: tensor {name!r} has shape {found[name]}, the architecture needs {expected[name]}."
+            )
         dtype, (begin, end) = _NUMPY_OF.get(entry.get("dtype")), entry.get("data_offsets", (0, -1))
         size = int(np.prod(found[name], dtype=np.int64))
         if dtype is None:
@@ -327,12 +329,16 @@ def _replay(network: nn.Module, content: bytes, card: BundleCard, path: Path) ->
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise BundleError(f"{path}: {SAMPLE} cannot be read ({error}); copy the bundle again.") from error
     spec = card.architecture
-    if image.ndim != 4 or image.shape[1] != spec.in_channels or any(n % spec.stride or n > 1024 for n in image.shape[2:]):
+    if (
+        image.ndim != 4
+        or image.shape[1] != spec.in_channels
+        or any(n % spec.stride or n > 1024 for n in image.shape[2:])
+    ):
         raise BundleError(f"{path}: the stored sample of shape {image.shape} does not fit the network.")
     given = _forward(network, image)
     worst = float(np.abs(given - output.astype(np.float32)).max()) if given.shape == output.shape else np.inf
     if not worst <= REPLAY_TOLERANCE:
         raise BundleError(
-            f"{path}: the network does not give the stored output of the stored sample (largest difference {worst:.2g}); "
+            f"{path}: the network does not give the stored output of its sample (largest difference {worst:.2g}); "
             "the installed torch or timm builds another network than the one that was saved."
         )

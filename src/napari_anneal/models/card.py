@@ -63,7 +63,9 @@ class BundleCard(BaseModel):
     def _classes_fit(self) -> BundleCard:
         count = self.architecture.n_classes
         if len(self.classes) != count or len(set(self.classes)) != count:
-            raise ValueError(f"{self.classes} must be {count} different class names, one for each output of the network")
+            raise ValueError(
+                f"{self.classes} must be {count} different class names, one for each output of the network"
+            )
         if not self.colours:
             object.__setattr__(self, "colours", class_colours(count))
         elif len(self.colours) != count or not all(_is_colour(c) for c in self.colours):

@@ -53,9 +53,7 @@ def group_of_parameter(network: nn.Module) -> dict[str, GroupName]:
     # A timm feature extractor lists its modules in the order of the forward pass: a stage is all that comes after
     # the previous feature map and not after its own.
     ends: list[tuple[int, GroupName]] = []
-    for stage, reduction in zip(
-        extractor.feature_info.module_name(), extractor.feature_info.reduction(), strict=True
-    ):
+    for stage, reduction in zip(extractor.feature_info.module_name(), extractor.feature_info.reduction(), strict=True):
         inside = stage.replace(".", "_")
         last = max(i for i, name in enumerate(modules) if name == inside or name.startswith(inside + "_"))
         ends.append((last, _BY_REDUCTION[int(reduction)]))

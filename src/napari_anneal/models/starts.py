@@ -18,7 +18,14 @@ from torch import nn
 from napari_anneal.errors import StartError
 from napari_anneal.models.architecture import ArchitectureSpec, build_network
 
-__all__ = ["Start", "continue_from", "start_from_file", "start_from_imagenet", "start_from_scratch", "weights_folder"]
+__all__ = [
+    "Start",
+    "continue_from",
+    "start_from_file",
+    "start_from_imagenet",
+    "start_from_scratch",
+    "weights_folder",
+]
 
 # The whole look for weights that are not on this computer takes at most this long.
 NETWORK_PATIENCE_S = 4.0
@@ -29,6 +36,7 @@ class Start:
     """A network ready for its first step, what to write about it in the card, and what the user should know."""
 
     network: nn.Module
+    spec: ArchitectureSpec
     origin: dict[str, Any]
     pretrained: bool
     notices: tuple[str, ...] = field(default=())
@@ -36,7 +44,7 @@ class Start:
 
 def start_from_scratch(spec: ArchitectureSpec, seed: int) -> Start:
     """Fresh weights, the same for the same seed (the global random state is left as it was)."""
-    return Start(_seeded_network(spec, seed), {"kind": "scratch", "seed": seed}, pretrained=False)
+    return Start(_seeded_network(spec, seed), spec, {"kind": "scratch", "seed": seed}, pretrained=False)
 
 
 def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
@@ -65,7 +73,7 @@ def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
     file = _from_hub(repository, spec.encoder, local)
     state = _read_state(file)
     network = _with_encoder(spec, state, seed, f"the ImageNet weights of {spec.encoder}")
-    return Start(network, {"kind": "imagenet", "weights": repository}, pretrained=True)
+    return Start(network, spec, {"kind": "imagenet", "weights": repository}, pretrained=True)
 
 
 def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: int) -> Start:
@@ -81,10 +89,12 @@ def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: 
     """
     path = Path(path)
     network = _with_encoder(spec, _read_state(path), seed, str(path))
-    return Start(network, {"kind": "weights file", "file": path.name}, pretrained=True)
+    return Start(network, spec, {"kind": "weights file", "file": path.name}, pretrained=True)
 
 
-def continue_from(network: nn.Module, old: ArchitectureSpec, new: ArchitectureSpec, same_classes: bool, seed: int) -> Start:
+def continue_from(
+    network: nn.Module, old: ArchitectureSpec, new: ArchitectureSpec, same_classes: bool, seed: int
+) -> Start:
     """Start from a trained network: keep encoder and decoder; replace the 1×1 head if the classes are others.
 
     Parameters
@@ -115,11 +125,11 @@ def continue_from(network: nn.Module, old: ArchitectureSpec, new: ArchitectureSp
         state.update({name: wanted[name] for name in head})
         notices.append("The classes differ from the start model's, so its head was replaced by a new one.")
     fresh.load_state_dict({name: tensor.detach().clone() for name, tensor in state.items()})
-    return Start(fresh, {"kind": "model"}, pretrained=True, notices=tuple(notices))
+    return Start(fresh, new, {"kind": "model"}, pretrained=True, notices=tuple(notices))
 
 
 def weights_folder() -> Path:
-    """Folder searched for ``<encoder>.safetensors``: ``$NAPARI_ANNEAL_WEIGHTS`` or ``~/.cache/napari-anneal/weights``."""
+    """Where ``<encoder>.safetensors`` is looked for: ``$NAPARI_ANNEAL_WEIGHTS`` or ``~/.cache/napari-anneal/weights``."""
     given = os.environ.get("NAPARI_ANNEAL_WEIGHTS")
     return Path(given) if given else Path.home() / ".cache" / "napari-anneal" / "weights"
 
@@ -150,7 +160,9 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             "save it as .safetensors."
         ) from error
     except Exception as error:  # the two readers raise many types for a damaged file
-        raise StartError(f"{path} is not a readable weights file ({type(error).__name__}); download it again.") from error
+        raise StartError(
+            f"{path} is not a readable weights file ({type(error).__name__}); download it again."
+        ) from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -198,7 +210,11 @@ def _with_encoder(spec: ArchitectureSpec, state: dict[str, torch.Tensor], seed: 
 
 
 def _classifier_size(state: dict[str, torch.Tensor]) -> int:
-    sizes = [len(v) for k, v in state.items() if v.ndim == 2 and k.endswith(("fc.weight", "classifier.weight", "head.weight"))]
+    sizes = [
+        len(v)
+        for k, v in state.items()
+        if v.ndim == 2 and k.endswith(("fc.weight", "classifier.weight", "head.weight"))
+    ]
     return sizes[0] if sizes else 1000
 
 
@@ -219,7 +235,7 @@ def _convert_stem(state: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor
                 state[name] = tensor.repeat(1, 3, 1, 1) / 3
                 return
     raise StartError(
-        f"the start model takes {old}-channel images and these have {new}; start from a model trained on {new} channels."
+        f"the start model takes {old}-channel images and these have {new}; start from one trained on {new} channels."
     )
 
 

@@ -32,8 +32,15 @@ class IntensityRange:
     low: float
     high: float
 
-    def apply(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Scale to [0, 1] at the two limits (float32, same shape), values beyond them kept up to a clip."""
+    def apply(self, image: npt.NDArray[Any], where: str = "the image") -> npt.NDArray[np.float32]:
+        """Scale to [0, 1] at the two limits (float32, same shape), values beyond them kept up to a clip.
+
+        Raises
+        ------
+        InputError
+            NaN or infinite pixels.
+        """
+        _require_finite(image, where)
         scaled = (image.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
         return np.clip(scaled, *CLIP).astype(np.float32, copy=False)
 
@@ -59,17 +66,17 @@ def intensity_range(image: Any, axes: str = "YX", where: str = "the image") -> I
         planes = [np.asarray(image[int(z)]) for z in picks]
     else:
         planes = [np.asarray(image)]
+    for plane in planes:
+        _require_finite(plane, where)
     values = np.concatenate([_thin(plane).ravel() for plane in planes]).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise InputError(
-            f"{where} holds NaN or infinite pixels; replace them first (for example with numpy.nan_to_num)."
-        )
     low, high = (float(v) for v in np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE]))
     if not high > low:
         # Almost-constant images (a thin bright phase under half a percent) still have a full range.
         low, high = float(values.min()), float(values.max())
     if not high > low:
-        raise InputError(f"{where} is constant (every pixel is {low:g}); there is nothing to learn or to segment in it.")
+        raise InputError(
+            f"{where} is constant (every pixel is {low:g}); there is nothing to learn or to segment in it."
+        )
     return IntensityRange(low, high)
 
 
@@ -77,3 +84,10 @@ def _thin(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Every k-th pixel of a large plane, about ``MAX_PIXELS_PER_SLICE`` of them."""
     step = max(1, int(np.sqrt(plane.shape[0] * plane.shape[1] / MAX_PIXELS_PER_SLICE)))
     return plane[::step, ::step]
+
+
+def _require_finite(image: npt.NDArray[Any], where: str) -> None:
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InputError(
+            f"{where} holds NaN or infinite pixels; replace them first (for example with numpy.nan_to_num)."
+        )

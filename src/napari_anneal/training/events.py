@@ -1,0 +1,83 @@
+"""What a run tells while it goes: small frozen objects; curves, progress bars, tables and logs listen to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EpochDone", "Event", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The run is set up. ``stages``: (name, epochs) in order; ``parameters``: count by layer group."""
+
+    total_steps: int
+    total_epochs: int
+    stages: tuple[tuple[str, int], ...]
+    classes: tuple[str, ...]
+    parameters: dict[str, int]
+    device: str
+    train_slices: int
+    validation_slices: int
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins; ``groups`` maps each group that learns to its peak rate."""
+
+    name: str
+    index: int
+    first_step: int
+    steps: int
+    groups: dict[str, float]
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimizer step is done. ``rates``: learning rate by group; ``seconds_left``: if the run goes to its end."""
+
+    step: int
+    total_steps: int
+    loss: float
+    rates: dict[str, float]
+    seconds_left: float
+
+    @property
+    def lr(self) -> float:
+        """The highest of the current rates (the head's)."""
+        return max(self.rates.values())
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One epoch is validated. ``val_dice`` is NaN for a class without painted validation pixels."""
+
+    epoch: int
+    total_epochs: int
+    step: int
+    stage: str
+    train_loss: float
+    val_loss: float
+    val_dice: tuple[float, ...]
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence the user should read; the run goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run is over. ``reason``: "complete", "stopped early", "cancelled" or "diverged"."""
+
+    reason: str
+    best_epoch: int
+    best_val_loss: float
+    seconds: float
+
+
+Event = RunStarted | StageStarted | StepDone | EpochDone | Notice | RunFinished
