@@ -1,0 +1,7 @@
+"""Samples: what the user has - images, the labels painted on them, groups, spacing - and how it is read."""
+
+from __future__ import annotations
+
+from napari_anneal.samples.sample import PaintedSlice, Sample
+
+__all__ = ["PaintedSlice", "Sample"]
