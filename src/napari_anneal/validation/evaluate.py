@@ -79,18 +79,16 @@ class Report:
         for k, name in enumerate(self.classes):
             cells = (f"{_number(self.mean(m)[k])} ± {_number(self.std(m)[k])}" for m in METRICS)
             lines.append(f"{name:<{width}}" + "".join(f"{cell:>17}" for cell in cells))
-        lines += [
-            "",
-            f"{'image (Dice)':<{width}}{'group':<14}" + "".join(f"{c:>{max(9, len(c) + 2)}}" for c in self.classes),
-        ]
+        columns = [max(9, len(name) + 2) for name in self.classes]
+        heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
+        lines += ["", f"{'image (Dice)':<{width}}{'group':<14}{heads}"]
         for image in self.images:
-            cells = (
-                f"{_number(v):>{max(9, len(c) + 2)}}" for v, c in zip(image.scores.dice, self.classes, strict=True)
-            )
+            dice = zip(image.scores.dice, columns, strict=True)
+            cells = (f"{_number(value):>{column}}" for value, column in dice)
             lines.append(f"{image.name:<{width}}{image.group or '-':<14}" + "".join(cells))
         lines += [
             "",
-            f"mean ± standard deviation over {len(self.images)} image(s) of {len(groups)} group(s), painted pixels only; "
+            f"mean ± standard deviation over {len(self.images)} image(s) of {len(groups)} group(s), painted pixels only;",
             "n/a: the class is not painted there. One split: another one may differ by 5–10 points.",
         ]
         return "\n".join(lines)
