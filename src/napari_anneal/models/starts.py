@@ -129,7 +129,7 @@ def continue_from(
 
 
 def weights_folder() -> Path:
-    """Where ``<encoder>.safetensors`` is looked for: ``$NAPARI_ANNEAL_WEIGHTS`` or ``~/.cache/napari-anneal/weights``."""
+    """Where ``<encoder>.safetensors`` is sought: ``$NAPARI_ANNEAL_WEIGHTS`` or ``~/.cache/napari-anneal/weights``."""
     given = os.environ.get("NAPARI_ANNEAL_WEIGHTS")
     return Path(given) if given else Path.home() / ".cache" / "napari-anneal" / "weights"
 

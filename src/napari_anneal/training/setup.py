@@ -222,7 +222,7 @@ def _one_channel_count(samples: list[Sample], used: list[int]) -> int:
     counts = {samples[i].channels: samples[i].name or str(i) for i in used}
     if len(counts) > 1:
         raise InputError(
-            f"sample {counts[1]!r} is grey and {counts[3]!r} is colour; convert them all to grey before training together."
+            f"sample {counts[1]!r} is grey and {counts[3]!r} is colour; convert all to grey to train together."
         )
     return next(iter(counts))
 

@@ -1,0 +1,52 @@
+"""Writing image and label pairs in the layout that ``read_samples`` reads."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import OutputError
+
+__all__ = ["write_pair"]
+
+
+def write_pair(
+    folder: Path,
+    name: str,
+    image: npt.NDArray[np.float32],
+    labels: npt.NDArray[Any],
+    grains: npt.NDArray[Any] | None = None,
+    *,
+    first: bool = False,
+) -> None:
+    """Write one pair as TIFF: ``images/<name>.tif`` (16 bits), ``labels/<name>.tif`` and, if given, ``grains/``.
+
+    Parameters
+    ----------
+    image
+        Unit range; stored as uint16, finer than any noise in it.
+    first
+        The folder is new with this pair: refuse one that holds something already.
+
+    Raises
+    ------
+    OutputError
+        The folder is in use, cannot be written, or the disk is full.
+    """
+    import tifffile
+
+    if first and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} already exists and is not empty; choose another folder.")
+    parts = {"images": np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16), "labels": labels, "grains": grains}
+    try:
+        for kind, array in parts.items():
+            if array is not None:
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(folder / kind / f"{name}.tif", array, compression="zlib")
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise OutputError(f"{name} could not be written to {folder}: {why}; the pairs before it are complete.") from error
