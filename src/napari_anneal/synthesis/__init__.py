@@ -1,0 +1,27 @@
+"""Microstructures from nothing: a recipe and a seed give an image with perfect labels, in 2D and 3D.
+
+Building a recipe is light; numba and SciPy load when something is first synthesized.
+"""
+
+from __future__ import annotations
+
+from napari_anneal.synthesis.appearance_recipe import Appearance
+from napari_anneal.synthesis.microstructure import Microstructure, synthesize
+from napari_anneal.synthesis.objects_recipe import Objects
+from napari_anneal.synthesis.randomization import AppearanceRanges, ObjectRanges, RecipeRanges, SyntheticStream
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+from napari_anneal.synthesis.spans import Choice, Span
+
+__all__ = [
+    "Appearance",
+    "AppearanceRanges",
+    "Choice",
+    "Microstructure",
+    "MicrostructureRecipe",
+    "ObjectRanges",
+    "Objects",
+    "RecipeRanges",
+    "Span",
+    "SyntheticStream",
+    "synthesize",
+]

@@ -1,0 +1,135 @@
+"""Who is whose neighbour: the planes between a cell and the cells it touches, from a regular triangulation.
+
+With V_i(x) = (x − s_i)ᵀM(x − s_i) − w_i, cell i is where V_i is least, and the boundary to cell j is the plane
+V_i = V_j. A cell is convex, so the distance from x to its boundary is that to the nearest plane, and only the planes of true
+neighbours can be nearest. The neighbours are the edges of the regular (weighted Delaunay) triangulation: the lower hull
+of the seeds lifted onto the paraboloid |u|² − w, with u = Lᵀs and M = LLᵀ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Cells", "find_cells", "metric_matrix"]
+
+FloatArray = npt.NDArray[np.float64]
+# Up to this many seeds every other seed is taken as a neighbour: exact too, and no triangulation can degenerate.
+ALL_PAIRS = 8
+# Corners of the simplex that closes the triangulation, in extents of the seeds. It only hides neighbours whose common
+# face lies about as far away as the corners.
+FAR = 1e4
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Seeds, their metric, and the planes to their neighbours, in (Z, Y, X) order with Z = 0 for 2D.
+
+    ``planes[start[i]:start[i + 1]]`` are the rows ``(g_z, g_y, g_x, c)`` of cell i: ``g·x + c`` is the Euclidean
+    distance (px) from x to the plane between i and ``neighbour[e]``, positive inside i. ``pair[e]`` numbers the
+    boundary, alike from both of its sides.
+    """
+
+    seeds: FloatArray  # (N, 3)
+    weights: FloatArray  # (N,), px²
+    metric: FloatArray  # (3, 3)
+    start: npt.NDArray[np.int64]  # (N + 1,)
+    neighbour: npt.NDArray[np.int32]  # (E,)
+    planes: FloatArray  # (E, 4)
+    pair: npt.NDArray[np.int32]  # (E,)
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of boundaries between two cells."""
+        return self.neighbour.size // 2
+
+
+def metric_matrix(ndim: int, aspect_ratio: float = 1.0, direction_deg: float = 0.0) -> FloatArray:
+    """Metric M (ndim, ndim) whose unit ball is ``aspect_ratio`` times longer along the direction than across.
+
+    The determinant is 1, so that stretching leaves the mean cell size alone. The direction lies in the (Y, X)
+    plane, counted from the X axis towards +Y.
+    """
+    angle = np.deg2rad(direction_deg)
+    along = np.zeros(ndim)
+    along[-1], along[-2] = np.cos(angle), np.sin(angle)
+    matrix = np.eye(ndim) + (aspect_ratio**-2 - 1) * np.outer(along, along)
+    return np.asarray(matrix * aspect_ratio ** (2 / ndim), dtype=np.float64)
+
+
+def find_cells(seeds: FloatArray, weights: FloatArray | None = None, metric: FloatArray | None = None) -> Cells:
+    """Find the neighbours of every seed and the planes between them.
+
+    Parameters
+    ----------
+    seeds
+        ``(N, 2)`` or ``(N, 3)``, pixel indices. Duplicates are allowed: the first of them owns the cell.
+    weights
+        ``(N,)`` in px², as subtracted from the squared distance; ``None``: all zero (Voronoi).
+    metric
+        ``(ndim, ndim)`` symmetric positive definite; ``None``: Euclidean.
+    """
+    count, ndim = seeds.shape
+    matrix = np.eye(ndim) if metric is None else metric
+    weight = np.zeros(count) if weights is None else np.asarray(weights, dtype=np.float64)
+    first, second = _edges(seeds @ np.linalg.cholesky(matrix), weight)
+    stretched = seeds @ matrix
+    normal = stretched[first] - stretched[second]
+    norm = np.sqrt((normal**2).sum(axis=1))
+    real = norm > 0  # duplicates have no plane between them
+    first, second, normal, norm = first[real], second[real], normal[real], norm[real]
+    height = (seeds * stretched).sum(axis=1) - weight
+    planes = np.zeros((2 * first.size, 4))
+    planes[: first.size, 3 - ndim : 3] = normal / norm[:, None]
+    planes[: first.size, 3] = (height[second] - height[first]) / (2 * norm)
+    planes[first.size :] = -planes[: first.size]
+    owner = np.concatenate([first, second])
+    order = np.argsort(owner, kind="stable")
+    padded, lifted = np.zeros((count, 3)), np.eye(3)
+    padded[:, 3 - ndim :] = seeds
+    lifted[3 - ndim :, 3 - ndim :] = matrix
+    return Cells(
+        seeds=padded,
+        weights=weight,
+        metric=lifted,
+        start=np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))]).astype(np.int64),
+        neighbour=np.concatenate([second, first])[order].astype(np.int32),
+        planes=np.ascontiguousarray(planes[order]),
+        pair=np.tile(np.arange(first.size, dtype=np.int32), 2)[order],
+    )
+
+
+def _edges(points: FloatArray, weights: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Each pair of neighbouring seeds once: the edges of the regular triangulation."""
+    count, ndim = points.shape
+    if count <= ALL_PAIRS:
+        first, second = np.triu_indices(count, 1)
+        return first.astype(np.int64), second.astype(np.int64)
+    from scipy.spatial import ConvexHull, Delaunay
+
+    centre = points.mean(axis=0)
+    centred = points - centre
+    extent = max(float(np.abs(centred).max()), 1.0)
+    # Far corners make any set of seeds (collinear, all equal) span the space.
+    corners = np.concatenate([np.eye(ndim), -np.ones((1, ndim))]) * (extent * FAR)
+    corners += np.linspace(0.1, 0.3, ndim) * extent
+    if np.ptp(weights) == 0:
+        simplices = Delaunay(np.concatenate([centred, corners])).simplices
+    else:
+        # Scale to unit size: the lifted coordinate grows with the square.
+        scaled = np.concatenate([centred, corners]) / extent
+        lift = (scaled**2).sum(axis=1)
+        lift[:count] -= weights / extent**2
+        hull = ConvexHull(np.column_stack([scaled, lift]))
+        simplices = hull.simplices[hull.equations[:, ndim] < 0]
+    ends = np.sort(
+        np.concatenate([simplices[:, [a, b]] for a in range(ndim + 1) for b in range(a + 1, ndim + 1)]).astype(
+            np.int64
+        ),
+        axis=1,
+    )
+    ends = ends[ends[:, 1] < count]
+    codes = np.unique(ends[:, 0] * count + ends[:, 1])
+    return codes // count, codes % count

@@ -1,0 +1,30 @@
+"""One random generator for every step of a synthesis, so that changing one step leaves the draws of all others alone."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["Step", "generator"]
+
+
+class Step(IntEnum):
+    """The steps that draw random numbers. The numbers are part of what a seed means: add, never renumber."""
+
+    SEEDS = 1
+    WEIGHTS = 2
+    BENDING = 3
+    PHASE = 4
+    OBJECTS = 5
+    FINE_OBJECTS = 6
+    SPECIMEN = 10
+    DAMAGE = 11
+    OPTICS = 12
+    SCAN = 13
+    DETECTOR = 14
+
+
+def generator(seed: int, step: Step) -> np.random.Generator:
+    """Return the generator of one step of the synthesis of ``seed``."""
+    return np.random.default_rng([seed, int(step)])

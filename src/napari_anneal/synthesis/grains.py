@@ -1,0 +1,76 @@
+"""Grains: seeds to cells to labels, distance and phase, and then to an image."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.synthesis.cells import Cells, find_cells, metric_matrix
+from napari_anneal.synthesis.draws import Step, generator
+from napari_anneal.synthesis.microscope import take_image
+from napari_anneal.synthesis.parts import Parts
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+from napari_anneal.synthesis.seeds import place_seeds
+from napari_anneal.synthesis.smooth_noise import smooth_noise
+from napari_anneal.synthesis.specimen import clean_grains, polished_grains
+from napari_anneal.synthesis.tessellation import bend, tessellate
+
+__all__ = ["make_grains"]
+
+# Below this many pixels a second thread costs more than it brings (and a training stream has workers of its own).
+PIXELS_FOR_THREADS = 1 << 20
+
+
+def make_grains(recipe: MicrostructureRecipe, seed: int) -> Parts:
+    """Geometry, then appearance, of a recipe of kind 'grains'."""
+    cells, labels, distance, shift = _geometry(recipe, seed)
+    phase_of = np.ones(len(cells.seeds), dtype=np.uint8)
+    if recipe.second_phase > 0:
+        phase_of[generator(seed, Step.PHASE).random(len(cells.seeds)) < recipe.second_phase] = 2
+    # A seed whose cell holds no pixel has no grain; numbers stay without gaps.
+    present = np.bincount(labels.ravel(), minlength=len(cells.seeds)) > 0
+    number = np.cumsum(present, dtype=np.int32)
+    if recipe.appearance.rung == 1:
+        image = clean_grains(distance, phase_of[labels], recipe.boundary_width)
+    else:
+        image = polished_grains(recipe, cells, labels, phase_of, shift, generator(seed, Step.SPECIMEN))
+        image = take_image(image, recipe.appearance, seed)
+    shape, ndim = recipe.shape, len(recipe.shape)
+    return Parts(
+        image=image.reshape(shape),
+        grains=number[labels].reshape(shape),
+        distance=distance.reshape(shape),
+        phase=phase_of[labels].reshape(shape),
+        seeds=cells.seeds[present][:, 3 - ndim :],
+    )
+
+
+def _geometry(
+    recipe: MicrostructureRecipe, seed: int
+) -> tuple[Cells, npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Cells, labels, distance and (where boundaries are bent) the shift, all in (Z, Y, X)."""
+    ndim = len(recipe.shape)
+    full = (1, *recipe.shape) if ndim == 2 else recipe.shape
+    metric = metric_matrix(ndim, recipe.aspect_ratio, recipe.direction_deg)
+    seeds = place_seeds(recipe, generator(seed, Step.SEEDS), metric)
+    weights = None
+    if recipe.size_dispersion > 0:
+        # Log-normal radii of the wanted CV about the mean grain radius; a power diagram subtracts their squares.
+        sigma = np.sqrt(np.log1p(recipe.size_dispersion**2))
+        factor = np.exp(generator(seed, Step.WEIGHTS).normal(-(sigma**2) / 2, sigma, len(seeds)))
+        weights = (recipe.grain_diameter / 2 * factor) ** 2
+    cells = find_cells(seeds, weights, metric)
+    if recipe.waviness == 0 and recipe.smoothing == 0:
+        workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
+        labels, distance = tessellate(cells, recipe.shape, workers=workers)
+        return cells, labels.reshape(full), distance.reshape(full), None
+    shift = np.zeros((3, *full), dtype=np.float32)
+    if recipe.waviness > 0:
+        rng = generator(seed, Step.BENDING)
+        for axis in range(3 - ndim, 3):
+            shift[axis] = np.float32(recipe.waviness) * smooth_noise(full, recipe.bend_length, rng)
+    first, _ = tessellate(cells, full[-ndim:-1] + (1,), with_distance=False)
+    labels, distance = bend(cells, shift, recipe.smoothing, int(first.flat[0]))
+    return cells, labels, distance, shift if recipe.waviness > 0 else None

@@ -1,0 +1,46 @@
+"""Refuse shapes that would not fit into memory before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from napari_anneal.errors import InputError
+
+__all__ = ["free_memory", "refuse_too_large"]
+
+# Peak of a whole pair: labels, distance, phase, image and the temporary fields of the appearance.
+BYTES_PER_PIXEL = 44
+# Seeds, lifted hull and planes of about 8 (2D) or 16 (3D) neighbours each.
+BYTES_PER_SEED = 2500
+
+
+def refuse_too_large(shape: tuple[int, ...], n_seeds: int) -> None:
+    """Raise `InputError`, saying how much memory would be needed, when that is more than the machine has free."""
+    needed = math.prod(shape) * BYTES_PER_PIXEL + n_seeds * BYTES_PER_SEED
+    free = free_memory()
+    if free is not None and needed > free:
+        raise InputError(
+            f"a microstructure of shape {shape} with {n_seeds} seeds needs about {_readable(needed)} of memory and "
+            f"{_readable(free)} are free; use a smaller shape."
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that a process may still allocate, or ``None`` where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _readable(count: int) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, count >> 20)} MiB"

@@ -1,0 +1,71 @@
+"""Rungs 3 to 5: what the optics, the scan and the detector make of a specimen."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.synthesis.appearance_recipe import Appearance
+from napari_anneal.synthesis.artefacts import damage_specimen, disturb_lines, disturb_scan
+from napari_anneal.synthesis.draws import Step, generator
+from napari_anneal.synthesis.smooth_noise import smooth_noise
+
+__all__ = ["blur", "detect", "take_image"]
+
+FloatImage = npt.NDArray[np.float32]
+
+
+def take_image(specimen: FloatImage, look: Appearance, seed: int) -> FloatImage:
+    """Image a specimen (float32 ``(Z, Y, X)``, changed in place) up to the rung asked for; float32 in [0, 1].
+
+    The rungs act in the order of physics: damage is on the specimen and so under the optics, the scan
+    comes after the optics, and the detector's noise last.
+    """
+    image = specimen
+    if look.rung >= 5:
+        image = damage_specimen(image, look, generator(seed, Step.DAMAGE))
+    if look.rung >= 3:
+        image = blur(image, look, generator(seed, Step.OPTICS))
+    scan = generator(seed, Step.SCAN)
+    if look.rung >= 5:
+        image = disturb_scan(image, look, scan)
+    np.clip(image, 0, 1, out=image)
+    if look.rung >= 4:
+        image = detect(image, look, generator(seed, Step.DETECTOR))
+    if look.rung >= 5:
+        image = disturb_lines(image, look, scan)
+    return np.clip(image, 0, 1, out=image)
+
+
+def blur(image: FloatImage, look: Appearance, rng: np.random.Generator) -> FloatImage:
+    """Rung 3: Gaussian point spread, with astigmatism, and with a defocus that varies over the field."""
+    sharp = _gaussian(image, look.psf_sigma, look.astigmatism)
+    if look.defocus_variation == 0:
+        return sharp
+    worst = _gaussian(sharp, look.defocus_variation, look.astigmatism)
+    field = smooth_noise(image.shape, max(image.shape) / 2, rng)
+    share = np.clip(np.float32(0.5) + np.float32(0.5) * field, 0, 1)
+    return np.asarray(sharp + share * (worst - sharp), dtype=np.float32)
+
+
+def _gaussian(image: FloatImage, sigma: float, astigmatism: float) -> FloatImage:
+    """Gaussian blur, wider along X than along Y where the astigmatism is positive; no blur at σ = 0."""
+    from scipy.ndimage import gaussian_filter1d
+
+    for axis, n in enumerate(image.shape):
+        width = sigma * (1, 1 - astigmatism, 1 + astigmatism)[axis]
+        if n > 1 and width > 0.05:
+            image = gaussian_filter1d(image, width, axis=axis, mode="nearest", truncate=3.0)
+    return image
+
+
+def detect(image: FloatImage, look: Appearance, rng: np.random.Generator) -> FloatImage:
+    """Rung 4: Poisson noise at the dose, Gaussian read noise, stuck pixels; the input is in [0, 1]."""
+    counts = rng.poisson(image * np.float64(look.dose))
+    seen = (counts / look.dose).astype(np.float32)
+    if look.read_noise > 0:
+        seen += np.float32(look.read_noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    if look.hot_pixels > 0:
+        stuck = rng.random(image.shape, dtype=np.float32) < look.hot_pixels
+        seen[stuck] = rng.integers(0, 2, int(stuck.sum())).astype(np.float32)
+    return seen

@@ -1,0 +1,129 @@
+"""Compiled brushes: grains with their boundaries, and scratches and pores on top."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+__all__ = ["paint_grains", "shift_lines", "stamp"]
+
+FloatImage = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def paint_grains(
+    labels: npt.NDArray[np.int32],
+    seeds: Array,
+    start: npt.NDArray[np.int64],
+    planes: Array,
+    pair: npt.NDArray[np.int32],
+    grain: Array,
+    edge: Array,
+    texture: FloatImage,
+    rough: FloatImage,
+    shift: FloatImage,
+    settings: Array,
+    out: FloatImage,
+) -> None:
+    """Grey level of every pixel from its grain and from the boundaries near it.
+
+    ``grain`` rows: level, slope (z, y, x), texture amplitude, twin step, twin direction / period (z, y, x), twin
+    share. ``edge`` rows: contrast, half width, relief. ``settings``: mean grey, roughness, groove texture,
+    softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
+    """
+    depth, height, width = labels.shape
+    mean, roughness, grit, softness = settings[0], settings[1], settings[2], settings[3]
+    bent = shift.shape[1] > 0
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                i = labels[z, y, x]
+                pz, py, px = float(z), float(y), float(x)
+                if bent:
+                    pz += shift[0, z, y, x]
+                    py += shift[1, z, y, x]
+                    px += shift[2, z, y, x]
+                qz, qy, qx = pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2]
+                row = grain[i]
+                value = row[0] + row[1] * qz + row[2] * qy + row[3] * qx + row[4] * texture[z, y, x]
+                if row[5] != 0.0:
+                    band = row[6] * qz + row[7] * qy + row[8] * qx
+                    if band - np.floor(band) < row[9]:
+                        value += row[5]
+                noise = rough[z, y, x]
+                swell = np.exp(roughness * noise) if roughness > 0.0 else 1.0
+                best, best_cover, best_e = 0.0, 0.0, -1
+                for e in range(start[i], start[i + 1]):
+                    d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
+                    half = edge[pair[e], 1] * swell
+                    ramp = max(1.0, softness * half)
+                    cover = (half - d) / ramp + 0.5
+                    if cover <= 0.0:
+                        continue
+                    cover = min(cover, 1.0)
+                    cover = cover * cover * (3.0 - 2.0 * cover)
+                    strength = cover * (abs(edge[pair[e], 0]) + abs(edge[pair[e], 2]))
+                    if strength > best:
+                        best, best_cover, best_e = strength, cover, e
+                if best_e >= 0:
+                    p = pair[best_e]
+                    contrast = edge[p, 0]
+                    # A thin line adds to its grain's grey; a wide groove hides it under a filling of its own.
+                    filled = min(max(0.25 * (edge[p, 1] * swell - 1.0), 0.0), 1.0)
+                    own = mean + contrast + grit * noise - value
+                    lit = (
+                        planes[best_e, 0] * settings[4]
+                        + planes[best_e, 1] * settings[5]
+                        + planes[best_e, 2] * settings[6]
+                    )
+                    value += best_cover * (filled * own + (1.0 - filled) * contrast + edge[p, 2] * lit)
+                out[z, y, x] = value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def stamp(image: FloatImage, rough: FloatImage, marks: Array) -> None:
+    """Blend capsules (a segment with round ends: a scratch, or a pore where it is short) into the image.
+
+    ``marks`` rows: centre (z, y, x), unit direction (z, y, x), half length, half width, grey level, opacity,
+    raggedness (relative, times the noise ``rough``), bright lip (grey level).
+    """
+    depth, height, width = image.shape
+    for m in range(marks.shape[0]):
+        cz, cy, cx, uz, uy, ux, half, thick, level, opacity, ragged, lip = marks[m]
+        reach = thick * (1.0 + 2.5 * ragged) + 3.0
+        z0, z1 = max(int(cz - abs(uz) * half - reach), 0), min(int(cz + abs(uz) * half + reach) + 2, depth)
+        y0, y1 = max(int(cy - abs(uy) * half - reach), 0), min(int(cy + abs(uy) * half + reach) + 2, height)
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                low, high = cx - abs(ux) * half - reach, cx + abs(ux) * half + reach
+                if depth == 1 and abs(uy) > 0.05:
+                    # Only the stretch of the row that the capsule can reach.
+                    middle = cx + (y - cy) * ux / uy
+                    low, high = max(low, middle - reach / abs(uy)), min(high, middle + reach / abs(uy))
+                for x in range(max(int(low), 0), min(int(high) + 2, width)):
+                    dz, dy, dx = z - cz, y - cy, x - cx
+                    along = min(max(dz * uz + dy * uy + dx * ux, -half), half)
+                    dz, dy, dx = dz - along * uz, dy - along * uy, dx - along * ux
+                    away = np.sqrt(dz * dz + dy * dy + dx * dx) - thick * (1.0 + ragged * rough[z, y, x])
+                    cover = min(max(0.5 - away, 0.0), 1.0) * opacity
+                    value = image[z, y, x]
+                    value += cover * (level - value)
+                    if lip != 0.0 and away > -0.5 and away < 2.5:
+                        value += lip * (1.0 - abs(away - 1.0) / 1.5)
+                    image[z, y, x] = value
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def shift_lines(image: FloatImage, shifts: Array, out: FloatImage) -> None:
+    """Displace every line along X by its own sub-pixel shift ``(Z, Y)``; ends repeat the last pixel."""
+    depth, height, width = image.shape
+    for z in range(depth):
+        for y in range(height):
+            whole = int(np.floor(shifts[z, y]))
+            part = np.float32(shifts[z, y] - whole)
+            for x in range(width):
+                a = min(max(x + whole, 0), width - 1)
+                b = min(max(x + whole + 1, 0), width - 1)
+                out[z, y, x] = image[z, y, a] * (np.float32(1.0) - part) + image[z, y, b] * part

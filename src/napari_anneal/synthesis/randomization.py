@@ -1,0 +1,222 @@
+"""Domain randomization: every setting drawn anew for every image, from ranges wide enough to hold the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from napari_anneal.errors import InputError
+from napari_anneal.synthesis.appearance_recipe import Appearance
+from napari_anneal.synthesis.microstructure import Microstructure, synthesize
+from napari_anneal.synthesis.objects_recipe import Objects
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+from napari_anneal.synthesis.spans import Choice, Span
+from napari_anneal.synthesis.validated import Validated
+
+__all__ = ["AppearanceRanges", "ObjectRanges", "RecipeRanges", "SyntheticStream"]
+
+
+def _span(low: float, high: float, *, log: bool = False, often: float = 1.0, otherwise: float = 0.0) -> Any:
+    """Make the default of a setting drawn from a range; its meaning and unit are those of the recipe's field."""
+    return Field(default=Span(low=low, high=high, log=log, probability=often, otherwise=otherwise))
+
+
+class AppearanceRanges(Validated):
+    """Ranges of `Appearance`, field by field; meanings and units are the same."""
+
+    rung: int = Field(5, ge=1, le=5, description="How far up the ladder: 1 clean … 5 with artefacts.")
+    mean_grey: Span = _span(0.25, 0.75)
+    grain_contrast: Span = _span(0.005, 0.22)
+    phase_contrast: Span = _span(-0.35, 0.35)
+    slope: Span = _span(0.0, 0.08)
+    texture: Span = _span(0.005, 0.06, log=True)
+    texture_length: Span = _span(1.5, 30.0, log=True)
+    twins: Span = _span(0.05, 0.6, often=0.25)
+    boundary_contrast: Span = _span(-0.5, 0.4, often=0.85)
+    contrast_spread: Span = _span(0.0, 0.6)
+    groove_width: Span = _span(1.0, 6.0, log=True)
+    groove_width_spread: Span = _span(0.0, 1.0)
+    groove_roughness: Span = _span(0.0, 0.5)
+    groove_texture: Span = _span(0.0, 0.2)
+    groove_softness: Span = _span(0.0, 1.5)
+    faint_boundaries: Span = _span(0.0, 0.35)
+    relief: Span = _span(-0.35, 0.35, often=0.35)
+    relief_direction_deg: Span = _span(-180.0, 180.0)
+    psf_sigma: Span = _span(0.3, 2.2)
+    defocus_variation: Span = _span(0.3, 2.5, often=0.2)
+    astigmatism: Span = _span(-0.4, 0.4, often=0.3)
+    dose: Span = _span(25.0, 5000.0, log=True)
+    read_noise: Span = _span(0.002, 0.06, log=True)
+    hot_pixels: Span = _span(0.0001, 0.005, log=True, often=0.1)
+    shading: Span = _span(0.0, 0.3)
+    scratches: Span = _span(0.0, 8.0, often=0.4)
+    scratch_family: Span = _span(0.0, 1.0)
+    pores: Span = _span(0.0003, 0.02, log=True, often=0.5)
+    pore_diameter: Span = _span(2.0, 12.0, log=True)
+    scan_jitter: Span = _span(0.05, 0.7, often=0.4)
+    scan_lines: Span = _span(0.001, 0.03, log=True, often=0.5)
+    scan_axis: Choice = Field(default=Choice(options=("x", "y"), weights=(4.0, 1.0)))
+    curtaining: Span = _span(0.01, 0.08, often=0.12)
+    charging: Span = _span(0.02, 0.25, often=0.15)
+
+    def draw(self, rng: np.random.Generator) -> Appearance:
+        """One appearance out of the ranges."""
+        return Appearance(**_draw_fields(self, rng))
+
+
+class ObjectRanges(Validated):
+    """Ranges of `Objects`, field by field; meanings and units are the same."""
+
+    volume_fraction: Span = _span(0.04, 0.55)
+    diameter: Span = _span(8.0, 48.0, log=True)
+    size_dispersion: Span = _span(0.05, 0.6)
+    exponent: Span = _span(2.5, 7.0, often=0.45, otherwise=2.0)
+    elongation: Span = _span(1.0, 1.8)
+    direction_deg: Span = _span(-90.0, 90.0)
+    direction_spread_deg: Span = _span(0.0, 20.0, often=0.5, otherwise=90.0)
+    irregularity: Span = _span(0.0, 0.22)
+    gap: Span = _span(0.0, 3.0)
+    fine_fraction: Span = _span(0.02, 0.3, often=0.3)
+    fine_diameter: Span = _span(2.5, 6.0)
+    contrast: Span = _span(-0.35, 0.35)
+    contrast_spread: Span = _span(0.0, 0.4)
+    rim: Span = _span(-0.15, 0.3, often=0.6)
+    rim_width: Span = _span(1.0, 4.0)
+
+    def draw(self, rng: np.random.Generator) -> Objects:
+        """One population out of the ranges."""
+        return Objects(**_draw_fields(self, rng))
+
+
+class RecipeRanges(Validated):
+    """Ranges of `MicrostructureRecipe`: a `Span` or ``(low, high)`` or a number each, a `Choice` for names.
+
+    The number of seeds follows from the grain diameter, so the same ranges serve every shape.
+
+    Raises
+    ------
+    InputError
+        A range runs backwards, holds a value its setting cannot take, or belongs to no setting.
+    """
+
+    shape: tuple[int, ...] = Field((256, 256), description="Size in pixels, (Y, X) or (Z, Y, X); the same for all.")
+    spacing: tuple[float, ...] | None = Field(None, description="Pixel size along each axis; only carried along.")
+    kind: Choice = Field(default=Choice(options=("grains",)), description="'grains', 'objects', or a mix of both.")
+    grain_diameter: Span = Field(
+        default=Span(low=14.0, high=70.0, log=True), description="Mean grain diameter, px; sets the number of seeds."
+    )
+    placement: Choice = Field(
+        default=Choice(options=("random", "blue_noise", "clustered"), weights=(3.0, 3.0, 1.0)),
+        description="How seeds are placed.",
+    )
+    lloyd_rounds: Span = Field(default=Span(low=0, high=3, probability=0.4), description="Rounds of relaxation.")
+    aspect_ratio: Span = _span(1.0, 2.5, often=0.4, otherwise=1.0)
+    direction_deg: Span = _span(-90.0, 90.0)
+    size_dispersion: Span = _span(0.1, 0.7, often=0.5)
+    waviness: Span = Field(
+        default=Span(low=0.02, high=0.2, probability=0.7),
+        description="Amplitude of the bending, as a fraction of the length over which it varies (below 0.2).",
+    )
+    waviness_length: Span = Field(
+        default=Span(low=0.3, high=1.0), description="That length, as a fraction of the grain diameter."
+    )
+    smoothing: Span = _span(0.2, 2.0, often=0.3)
+    boundary_width: Span = Field(
+        default=Span(low=3.0, high=3.0), description="Width of the boundary mask, px; one value keeps labels alike."
+    )
+    second_phase: Span = _span(0.05, 0.5, often=0.2)
+    objects: ObjectRanges = Field(default_factory=ObjectRanges, description="Ranges of the objects.")
+    appearance: AppearanceRanges = Field(default_factory=AppearanceRanges, description="Ranges of the appearance.")
+
+    @field_validator("kind", "placement")
+    @classmethod
+    def _known_options(cls, choice: Choice, info: Any) -> Choice:
+        known = {"kind": ("grains", "objects"), "placement": ("random", "blue_noise", "clustered")}[info.field_name]
+        for option in choice.options:
+            if option not in known:
+                raise ValueError(f"{info.field_name} {option!r} is not known; choose from {', '.join(known)}")
+        return choice
+
+    @model_validator(mode="after")
+    def _recipes_hold(self) -> RecipeRanges:
+        # A recipe from either end of all ranges finds what would otherwise fail at some later image of a stream.
+        for end in (0.0, 1.0 - 1e-12):
+            self.draw(_Constant(end))
+        return self
+
+    def draw(self, rng: Any) -> MicrostructureRecipe:
+        """One recipe out of the ranges.
+
+        Every setting takes the same number of draws whatever its range, so narrowing one leaves the others alone.
+        """
+        picked = _draw_fields(self, rng)
+        diameter = picked.pop("grain_diameter")
+        size = float(np.prod(np.array(self.shape, dtype=np.float64)))
+        cell = np.pi / 4 * diameter**2 if len(self.shape) == 2 else np.pi / 6 * diameter**3
+        picked["n_seeds"] = max(1, round(size / cell))
+        picked["lloyd_rounds"] = round(picked["lloyd_rounds"])
+        real = (4 / np.pi * size / picked["n_seeds"]) ** 0.5 if len(self.shape) == 2 else diameter
+        picked["waviness_length"] = max(2.0, picked["waviness_length"] * min(real, diameter))
+        picked["waviness"] *= picked["waviness_length"]
+        return MicrostructureRecipe(**picked)
+
+
+class _Constant:
+    """Stands in for a generator where the draw itself is given: 0 is the low end of a range, 1 the high one."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def random(self, size: int | None = None) -> Any:
+        """Return the constant; the first of two numbers says 'present', so it is 0."""
+        return self.value if size is None else np.array([0.0, self.value])
+
+
+def _draw_fields(ranges: Validated, rng: Any) -> dict[str, Any]:
+    """Draw every field that is a range or a choice; carry the fixed ones over."""
+    drawn: dict[str, Any] = {}
+    for name in type(ranges).model_fields:
+        value = getattr(ranges, name)
+        drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges))
+        drawn[name] = value.draw(rng) if drawable else value
+    return drawn
+
+
+class SyntheticStream:
+    """An endless, indexable stream of microstructures: ``stream[i]`` depends on the seed and on i alone.
+
+    So worker processes can share it without talking to each other, and a run resumes where it stopped.
+
+    Raises
+    ------
+    InputError
+        The seed is not a whole number ≥ 0.
+    """
+
+    def __init__(self, ranges: RecipeRanges | None = None, seed: int = 0) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise InputError(f"seed = {seed!r} cannot be used; give a whole number, 0 or more.")
+        self.ranges = RecipeRanges() if ranges is None else ranges
+        self.seed = int(seed)
+
+    def recipe(self, index: int) -> tuple[MicrostructureRecipe, int]:
+        """Return the recipe and the seed of image ``index``; ``synthesize`` of the two is ``stream[index]``."""
+        if index < 0:
+            raise IndexError(f"the stream has no end to count back from, so index {index} does not exist")
+        rng = np.random.default_rng([self.seed, int(index)])
+        recipe = self.ranges.draw(rng)
+        return recipe, int(rng.integers(2**62))
+
+    def __getitem__(self, index: int) -> Microstructure:
+        """Make microstructure ``index`` (0, 1, …)."""
+        return synthesize(*self.recipe(index))
+
+    def __iter__(self) -> Iterator[Microstructure]:
+        """Make microstructures 0, 1, 2, … without end."""
+        index = 0
+        while True:
+            yield self[index]
+            index += 1

@@ -1,0 +1,121 @@
+"""What a microstructure is made of: a frozen recipe that, with a seed, gives the same pair on every run.
+
+Lengths are in pixels, angles in degrees from the X axis towards +Y, grey levels in fractions of the full range.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from napari_anneal.synthesis.appearance_recipe import Appearance
+from napari_anneal.synthesis.objects_recipe import Objects
+from napari_anneal.synthesis.validated import Validated
+
+__all__ = ["MicrostructureRecipe"]
+
+Placement = Literal["random", "blue_noise", "clustered", "points"]
+
+
+class MicrostructureRecipe(Validated):
+    """Geometry and appearance of one synthetic micrograph or volume.
+
+    Raises
+    ------
+    InputError
+        A setting is out of range, unknown, or contradicts another one.
+    """
+
+    kind: Literal["grains", "objects"] = Field(
+        "grains", description="'grains': closed cells and their boundaries; 'objects': precipitates in a matrix."
+    )
+    shape: tuple[int, ...] = Field((512, 512), description="Size in pixels, (Y, X) or (Z, Y, X).")
+    spacing: tuple[float, ...] | None = Field(
+        None, description="Pixel size along each axis, in any one unit; only carried along. None: 1 along every axis."
+    )
+    n_seeds: int = Field(500, ge=1, le=10_000_000, description="Number of seeds: one grain grows from each.")
+    placement: Placement = Field(
+        "random",
+        description="'random': uniform; 'blue_noise': even, none close to another; 'clustered': Thomas process; "
+        "'points': the given points.",
+    )
+    points: tuple[tuple[float, ...], ...] | None = Field(
+        None, description="Seed positions (pixel indices, one tuple a seed) for placement 'points'; sets n_seeds."
+    )
+    cluster_size: float = Field(8.0, gt=1, description="Mean number of seeds in a cluster (placement 'clustered').")
+    cluster_radius: float = Field(
+        0.6, gt=0, description="Spread (σ) of a cluster in units of the mean distance between clusters."
+    )
+    lloyd_rounds: int = Field(0, ge=0, le=100, description="Rounds of Lloyd relaxation: more, and grains get even.")
+    aspect_ratio: float = Field(1.0, ge=1, le=50, description="Elongation of the grains, length over width.")
+    direction_deg: float = Field(0.0, ge=-360, le=360, description="Direction of elongation in the (Y, X) plane.")
+    size_dispersion: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="Coefficient of variation of the log-normal radii that weight the cells (Laguerre).",
+    )
+    waviness: float = Field(0.0, ge=0, description="Amplitude (RMS, px) by which boundaries are bent smoothly.")
+    waviness_length: float | None = Field(
+        None, gt=0, description="Length (px) over which the bending varies. None: half the mean grain diameter."
+    )
+    smoothing: float = Field(
+        0.0, ge=0, description="Radius (px) that rounds grain corners: boundaries thicken at triple junctions."
+    )
+    boundary_width: float = Field(2.0, gt=0, description="Width (px) of the boundary mask, centred on the boundary.")
+    second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
+    objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
+    appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> MicrostructureRecipe:
+        if len(self.shape) not in (2, 3) or any(n < 1 for n in self.shape):
+            raise ValueError(f"shape {self.shape} must be two or three positive sizes, (Y, X) or (Z, Y, X)")
+        ndim = len(self.shape)
+        if self.spacing is not None and (
+            len(self.spacing) != ndim or not all(math.isfinite(s) and s > 0 for s in self.spacing)
+        ):
+            raise ValueError(f"spacing {self.spacing} must be {ndim} positive numbers, one for each axis of the shape")
+        if (self.points is not None) != (self.placement == "points"):
+            raise ValueError("placement 'points' and a list of points belong together; give both or neither")
+        if self.points is not None:
+            self._check_points(self.points)
+            object.__setattr__(self, "n_seeds", len(self.points))
+        if self.kind == "grains" and self.boundary_width > 1 and self.boundary_width >= self.grain_diameter:
+            raise ValueError(
+                f"boundary_width {self.boundary_width:g} px is wider than the mean grain of {self.grain_diameter:.2g} px, so "
+                "nothing but boundary would be left; use fewer seeds or a thinner boundary"
+            )
+        if self.waviness > 0 and self.waviness * 5 > self.bend_length:
+            raise ValueError(
+                f"waviness {self.waviness:g} px over a length of {self.bend_length:.3g} px would fold the boundaries; "
+                f"use at most {self.bend_length / 5:.2g} px or a longer waviness_length"
+            )
+        return self
+
+    def _check_points(self, points: tuple[tuple[float, ...], ...]) -> None:
+        """Refuse points that are no seeds of this shape."""
+        if not points:
+            raise ValueError("there are no points; place at least one seed")
+        for number, point in enumerate(points):
+            if len(point) != len(self.shape):
+                raise ValueError(
+                    f"point {number} has {len(point)} coordinates but the shape has {len(self.shape)} axes"
+                )
+            if not all(-0.5 <= p <= n - 0.5 for p, n in zip(point, self.shape, strict=True)):
+                raise ValueError(
+                    f"point {number} at {point} lies outside the image of shape {self.shape}; move or remove it"
+                )
+
+    @property
+    def grain_diameter(self) -> float:
+        """Mean grain diameter (px): that of a disk or ball of the mean grain's size."""
+        size = math.prod(self.shape) / self.n_seeds
+        return math.sqrt(4 * size / math.pi) if len(self.shape) == 2 else (6 * size / math.pi) ** (1 / 3)
+
+    @property
+    def bend_length(self) -> float:
+        """Length (px) over which boundaries bend."""
+        return self.waviness_length if self.waviness_length is not None else max(2.0, self.grain_diameter / 2)

@@ -1,0 +1,102 @@
+"""Rungs 1 and 2: the specimen itself, before any microscope: grain contrast, texture, twins, and real-looking boundaries."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.synthesis.cells import Cells
+from napari_anneal.synthesis.paint import paint_grains
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+from napari_anneal.synthesis.smooth_noise import smooth_noise
+
+__all__ = ["clean_grains", "polished_grains", "unit_vectors"]
+
+FloatImage = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+CLEAN_GREYS, CLEAN_BOUNDARY = (0.8, 0.55), 0.1
+# What etching leaves: no boundary wider than this is seen on the micrographs this follows.
+WIDEST_GROOVE = 40.0
+
+
+def clean_grains(distance: FloatImage, phase: npt.NDArray[np.uint8], boundary_width: float) -> FloatImage:
+    """Rung 1: flat grains, one grey a phase, and antialiased dark boundary lines (float32 in [0, 1])."""
+    cover = np.clip(np.float32(boundary_width / 2 + 0.5) - distance, 0, 1)
+    grey = np.asarray(CLEAN_GREYS, dtype=np.float32)[phase - 1]
+    return np.asarray(grey + cover * (np.float32(CLEAN_BOUNDARY) - grey), dtype=np.float32)
+
+
+def polished_grains(
+    recipe: MicrostructureRecipe,
+    cells: Cells,
+    labels: npt.NDArray[np.int32],
+    phase_of: npt.NDArray[np.uint8],
+    shift: npt.NDArray[np.float32] | None,
+    rng: np.random.Generator,
+) -> FloatImage:
+    """Rung 2: grey levels of the polished or etched surface, float32 ``(Z, Y, X)``, not clipped."""
+    look = recipe.appearance
+    shape = labels.shape
+    grain = _grain_table(recipe, phase_of, rng)
+    edge = _edge_table(recipe, cells.n_pairs, rng)
+    texture = smooth_noise(shape, look.texture_length, rng)
+    # A second, finer octave: real surfaces vary on more than one length.
+    texture += np.float32(0.5) * smooth_noise(shape, look.texture_length / 3, rng)
+    rough = smooth_noise(shape, max(3.0, look.groove_width), rng)
+    angle = np.deg2rad(look.relief_direction_deg)
+    settings = np.array(
+        [
+            look.mean_grey,
+            look.groove_roughness,
+            look.groove_texture,
+            look.groove_softness,
+            0,
+            np.sin(angle),
+            np.cos(angle),
+        ]
+    )
+    out = np.empty(shape, dtype=np.float32)
+    straight = np.empty((3, 0, 0, 0), dtype=np.float32)
+    paint_grains(
+        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, rough,
+        straight if shift is None else shift, settings, out,
+    )  # fmt: skip
+    return out
+
+
+def _grain_table(recipe: MicrostructureRecipe, phase_of: npt.NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
+    """One row a grain for `paint_grains`."""
+    look, count, ndim = recipe.appearance, len(phase_of), len(recipe.shape)
+    table = np.zeros((count, 10))
+    # Orientation contrast is spread about evenly between its extremes, not bell-shaped: many neighbours differ clearly.
+    table[:, 0] = look.mean_grey + look.grain_contrast * np.sqrt(3) * rng.uniform(-1, 1, count)
+    table[:, 0] += look.phase_contrast * (phase_of == 2)
+    slope = rng.normal(size=count) * look.slope / recipe.grain_diameter
+    table[:, 1:4] = slope[:, None] * unit_vectors(count, ndim, rng)
+    table[:, 4] = look.texture * rng.gamma(4.0, 0.25, count)
+    twinned = rng.random(count) < look.twins
+    table[:, 5] = twinned * rng.choice([-1.0, 1.0], count) * (0.04 + 1.2 * look.grain_contrast * rng.random(count))
+    period = recipe.grain_diameter * rng.uniform(0.35, 1.2, count)
+    table[:, 6:9] = unit_vectors(count, ndim, rng) / period[:, None]
+    table[:, 9] = rng.uniform(0.1, 0.45, count)
+    return table
+
+
+def _edge_table(recipe: MicrostructureRecipe, count: int, rng: np.random.Generator) -> FloatArray:
+    """One row a boundary for `paint_grains`: contrast, half width and relief."""
+    look = recipe.appearance
+    table = np.zeros((count, 3))
+    visible = np.where(rng.random(count) < look.faint_boundaries, rng.uniform(0, 0.2, count), 1.0)
+    vary = np.maximum(1 + look.contrast_spread * rng.normal(size=count), 0.0)
+    table[:, 0] = look.boundary_contrast * vary * visible
+    width = look.groove_width * np.exp(look.groove_width_spread * rng.normal(size=count))
+    table[:, 1] = np.clip(width, min(1.0, look.groove_width), WIDEST_GROOVE) / 2
+    table[:, 2] = look.relief * vary * visible
+    return table
+
+
+def unit_vectors(count: int, ndim: int, rng: np.random.Generator) -> FloatArray:
+    """Random directions ``(count, 3)``, in the (Y, X) plane for 2D."""
+    vectors = np.zeros((count, 3))
+    vectors[:, 3 - ndim :] = rng.normal(size=(count, ndim))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float64)
