@@ -62,9 +62,7 @@ class LayerChoice(QComboBox):
 
     layer_changed = Signal()
 
-    def __init__(
-        self, viewer: napari.viewer.Viewer, kinds: tuple[type[Layer], ...], none: str | None = None
-    ) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, kinds: tuple[type[Layer], ...], none: str | None = None) -> None:
         super().__init__()
         shrinkable(self)
         self._viewer, self._kinds, self._none = viewer, kinds, none

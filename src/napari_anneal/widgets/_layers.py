@@ -20,10 +20,12 @@ __all__ = [
     "GROUP_KEY",
     "Snapshot",
     "add_class_labels",
+    "check_fit",
     "group_of",
-    "paint",
+    "is_gold",
+    "remember",
+    "remember_classes",
     "sample_from_layers",
-    "set_group",
     "snapshot",
 ]
 
@@ -103,15 +105,14 @@ def snapshot(layer: Layer | None, role: str = "image", copy: bool = True) -> Sna
     return Snapshot(layer.name, data, axes, placement_of(layer), group_of(layer))
 
 
-def sample_from_layers(image: Image | None, labels: Labels | None, group: str | None = None) -> Sample:
-    """An Image layer and what was painted on it, as a sample that no later edit can change.
+def check_fit(picture: Snapshot, painted: Snapshot) -> None:
+    """Refuse labels that do not lie on the image pixel by pixel.
 
     Raises
     ------
     InputError
-        A layer is missing, shapes differ, or the two lie at different places or scales in the viewer.
+        Shapes, pixel sizes or positions differ.
     """
-    picture, painted = snapshot(image, "image"), snapshot(labels, "labels")
     shape = picture.data.shape[: len(picture.placement["scale"])]
     if tuple(painted.data.shape) != tuple(shape):
         raise InputError(
@@ -125,6 +126,22 @@ def sample_from_layers(image: Image | None, labels: Labels | None, group: str | 
                 f"Image {picture.name!r} and labels {painted.name!r} differ in {what} ({_numbers(ours)} against "
                 f"{_numbers(theirs)}); set labels.{name} to that of the image, so that the paint lies on the pixels."
             )
+
+
+def sample_from_layers(
+    image: Image | None, labels: Labels | None, group: str | None = None, copy_image: bool = True
+) -> Sample:
+    """An Image layer and what was painted on it, as a sample that no later edit can change.
+
+    ``copy_image=False`` is for jobs that only look at the paint.
+
+    Raises
+    ------
+    InputError
+        A layer is missing, shapes differ, or the two lie at different places or scales in the viewer.
+    """
+    picture, painted = snapshot(image, "image", copy_image), snapshot(labels, "labels")
+    check_fit(picture, painted)
     return Sample(
         picture.data,
         painted.data,
@@ -141,19 +158,21 @@ def group_of(layer: Layer) -> str:
     return str(remembered.get("group", "")) if isinstance(remembered, dict) else ""
 
 
-def set_group(layer: Layer, group: str) -> None:
-    """Remember the specimen a layer belongs to in its metadata, beside whatever else is remembered there."""
+def is_gold(layer: Layer) -> bool:
+    """Whether a layer was put aside as gold test data, which no run may see."""
     remembered = layer.metadata.get(GROUP_KEY)
-    layer.metadata[GROUP_KEY] = {**(remembered if isinstance(remembered, dict) else {}), "group": group}
+    return bool(remembered.get("gold", False)) if isinstance(remembered, dict) else False
 
 
-def paint(labels: Labels | None) -> dict[int, int]:
-    """Painted pixels of every class of a Labels layer: ``{1: 5310, 2: 882}``; 0 is not painted and not counted."""
-    if labels is None:
-        return {}
-    data = labels.data[0] if getattr(labels, "multiscale", False) else labels.data
-    values, counts = np.unique(np.asarray(data), return_counts=True)
-    return {int(v): int(n) for v, n in zip(values, counts, strict=True) if v != 0}
+def remember(layer: Layer, **facts: Any) -> None:
+    """Keep facts in a layer's metadata, beside what is remembered there already."""
+    remembered = layer.metadata.get(GROUP_KEY)
+    layer.metadata[GROUP_KEY] = {**(remembered if isinstance(remembered, dict) else {}), **facts}
+
+
+def remember_classes(layer: Labels, classes: Sequence[str]) -> None:
+    """Keep class names with the labels, so that the next form offers them."""
+    remember(layer, classes=list(classes))
 
 
 def add_class_labels(
@@ -184,7 +203,7 @@ def class_colormap(colours: Sequence[str]) -> Any:
     from napari.utils.colormaps import DirectLabelColormap
 
     table: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    table.update({k: colour for k, colour in enumerate(colours, start=1)})
+    table.update(enumerate(colours, start=1))
     return DirectLabelColormap(color_dict=table)
 
 

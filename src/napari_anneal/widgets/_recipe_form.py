@@ -76,9 +76,7 @@ class RecipeForm(QWidget):
 
     changed = Signal()
 
-    def __init__(
-        self, recipe: BaseModel, names: Sequence[str] | None = None, skip: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, recipe: BaseModel, names: Sequence[str] | None = None, skip: Iterable[str] = ()) -> None:
         super().__init__()
         self._get: dict[str, Callable[[], Any]] = {}
         self._set: dict[str, Callable[[Any], None]] = {}
@@ -127,8 +125,8 @@ class RecipeForm(QWidget):
         if kind in (int, float):
             spin = self._spin(kind, limits, name)
             if optional:
-                # One below the least legal value stands for "leave it to the recipe".
-                spin.setMinimum(spin.minimum() - spin.singleStep())
+                # One below the least value stands for "leave it to the recipe".
+                spin.setMinimum(spin.minimum() - 1)
                 spin.setSpecialValueText("automatic")
                 nothing = spin.minimum()
                 self._get[name] = lambda: None if spin.value() == nothing else spin.value()
@@ -171,9 +169,7 @@ class RecipeForm(QWidget):
         low, high = limits
         if kind is int:
             spin: Any = QSpinBox()
-            spin.setRange(
-                -LARGEST_INT if low is None else int(low), LARGEST_INT if high is None else int(high)
-            )
+            spin.setRange(-LARGEST_INT if low is None else int(low), LARGEST_INT if high is None else int(high))
         else:
             spin = QDoubleSpinBox()
             spin.setDecimals(4)

@@ -1,0 +1,31 @@
+"""Load the part of the core that needs torch in the background: a form opens at once and fills in when ready."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from napari_anneal.widgets._form import Form
+
+__all__ = ["when_loaded"]
+
+HEAVY = ("napari_anneal.training", "napari_anneal.inference", "napari_anneal.models")
+
+
+def when_loaded(form: Form, then: Callable[[], None]) -> None:
+    """Call ``then()`` once the modules that need torch can be used: now, or after a job of the form has loaded them."""
+    if all(name in sys.modules for name in HEAVY):
+        form.guarded(then)
+        return
+
+    def load(report: Any, cancel: Any) -> None:
+        for name in HEAVY:
+            importlib.import_module(name)
+
+    def ready(value: None) -> None:
+        form.bar.say("")
+        then()
+
+    form.launch(load, ready, "Loading PyTorch … (once a session)")

@@ -1,0 +1,241 @@
+"""*Fine-tune*: painted layers in, a model out, with live curves; the work is ``training.fine_tune`` on a thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+
+from napari_anneal.errors import InputError
+from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable, class_names, count_all
+from napari_anneal.widgets._core import when_loaded
+from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
+from napari_anneal.widgets._layer_choice import follow_layers
+from napari_anneal.widgets._layers import colours_of, is_gold, sample_from_layers
+from napari_anneal.widgets._model_choice import StartChoice
+from napari_anneal.widgets._pairs import Pairs
+from napari_anneal.widgets._path_field import PathField
+from napari_anneal.widgets._plots import Curves
+from napari_anneal.widgets._recipe_form import RecipeForm
+from napari_anneal.widgets._session_models import session_models
+from napari_anneal.widgets._status import clock
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_anneal.training import Run
+
+__all__ = ["FineTuneWidget"]
+
+DEFAULT_EPOCHS = 20
+# Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
+FOLDED = (
+    "patch", "batch_size", "steps_per_epoch", "patience", "balance_classes", "cross_entropy", "dice",
+    "max_gradient", "encoder", "seed", "precision", "device",
+)  # fmt: skip
+
+
+def runs_folder() -> Path:
+    """Where models are saved unless another folder is chosen."""
+    return Path.home() / "napari-anneal" / "runs"
+
+
+class FineTuneWidget(Form):
+    """Train on what is painted, and hand the model to *Segment*."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(viewer, "Fine-tune", "Train a model on the painted pixels of the pairs above.")
+        self.pairs = Pairs(viewer)
+        self.fields.addRow(self.pairs)
+        self.classes = ClassTable(lambda: [p.labels for p in self.pairs.pairs if p.labels is not None])
+        self.fields.addRow(self.classes)
+        self.start = StartChoice()
+        self.row("Start from", self.start, self.start.tip)
+        self.preset = shrinkable(QComboBox())
+        self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
+        self.recipe: RecipeForm | None = None
+        self.more = QWidget()
+        self.more_layout = QVBoxLayout(self.more)
+        self.more_layout.setContentsMargins(0, 0, 0, 0)
+        self._build_output()
+        self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
+        self.curves = Curves()
+        self.body.addWidget(self.curves)
+        self.curves.setVisible(False)
+        self.body.addStretch()
+        self._notices: list[str] = []
+        self._colours: tuple[str, ...] = ()
+        self.pairs.changed.connect(self.classes.follow)
+        self.classes.follow()
+        follow_layers(viewer, self, self._layers_changed)
+        self.bar.started.connect(lambda: self.guarded(self._run))
+        self.job.events.connect(self._listen)
+        when_loaded(self, self._fill)
+
+    def showEvent(self, event: Any) -> None:
+        """Groups may have been assigned in *Grouped split* since this form was last seen."""
+        super().showEvent(event)
+        self.pairs.refresh_groups()
+
+    def _build_output(self) -> None:
+        box = QWidget()
+        layout = form_layout(box)
+        self.epochs = QSpinBox()
+        self.epochs.setRange(1, 1000)
+        self.epochs.setValue(DEFAULT_EPOCHS)
+        self.name = QLineEdit()
+        self.name.setPlaceholderText("made from the image's name")
+        self.folder = PathField(str(runs_folder()), "folder")
+        for label, widget, tip in (
+            ("epochs", self.epochs, "Length of the run over all stages; it may end early (patience)."),
+            ("model name", self.name, "How lists call the model, and its folder on disk."),
+            ("save in", self.folder, "Folder that gets a folder for each run: the model bundle, history and recipe."),
+        ):
+            widget.setToolTip(tip)
+            layout.addRow(label, widget)
+            layout.labelForField(widget).setToolTip(tip)
+        self.more_layout.addWidget(box)
+
+    def _fill(self) -> None:
+        """Fill in what needs the core: presets, recipe fields, models to start from."""
+        from napari_anneal.training.recipe import PRESETS, FineTuneRecipe
+
+        for index, (preset, text) in enumerate(PRESETS.items()):
+            self.preset.addItem(preset.replace("_", " "), preset)
+            self.preset.setItemData(index, text, 3)  # Qt.ToolTipRole
+        self.recipe = RecipeForm(FineTuneRecipe.from_preset(), FOLDED)
+        self.more_layout.addWidget(self.recipe)
+        self.start.fill()
+
+    def _layers_changed(self) -> None:
+        rows = self.pairs.rows
+        if len(rows) == 1 and rows[0].labels.layer is not None and rows[0].image.layer is None:
+            rows[0]._on_labels()
+
+    def samples(self) -> list[Sample]:
+        """What the rows hold now, copied; gold images are left out.
+
+        Raises
+        ------
+        InputError
+            A row without layers or with layers that do not fit each other, or the same pair twice.
+        """
+        samples, seen, gold = [], set(), []
+        for pair in self.pairs.pairs:
+            if pair.image is not None and is_gold(pair.image):
+                gold.append(pair.image.name)
+                continue
+            sample = sample_from_layers(pair.image, pair.labels, pair.group)
+            if (id(pair.image), id(pair.labels)) in seen:
+                raise InputError(
+                    f"Image {pair.image.name!r} with {pair.labels.name!r} is listed twice; remove one row."
+                )
+            seen.add((id(pair.image), id(pair.labels)))
+            samples.append(sample)
+        if not samples:
+            what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
+            raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
+        self._notices = [f"Left out as gold: {', '.join(gold)}."] if gold else []
+        return samples
+
+    def _run(self) -> None:
+        samples = self.samples()
+        settings = {**(self.recipe.values() if self.recipe is not None else {})}
+        labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
+        self._colours = colours_of(labels[0], MOST_CLASSES)
+        order = _Order(
+            samples,
+            self.classes.typed_names,
+            str(self.preset.currentData()),
+            self.epochs.value(),
+            settings,
+            self.start.value(),
+            self._out(samples[0].name),
+            self._colours,
+        )
+        self.launch(order.carry_out, self._trained, "Preparing the run …")
+
+    def _out(self, image: str) -> Path:
+        """A folder for this run that does not exist yet."""
+        name = (
+            "".join(c if c.isalnum() or c in "-_. " else "-" for c in self.name.text().strip() or image).strip()
+            or "run"
+        )
+        base = Path(self.folder.text()).expanduser()
+        out, count = base / name, 2
+        while out.exists():
+            out, count = base / f"{name}-{count}", count + 1
+        return out
+
+    def _listen(self, events: list[Any]) -> None:
+        """Show what the run told since the last time; all steps of a batch in one redraw."""
+        steps = [e for e in events if type(e).__name__ == "StepDone"]
+        for event in events:
+            kind = type(event).__name__
+            if kind == "RunStarted":
+                self.curves.setVisible(True)
+                self.curves.reset(event.classes, self._colours[: len(event.classes)], event.total_steps)
+                painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
+                self.bar.say(f"Training on {painted}, on {event.device} …")
+            elif kind == "StageStarted":
+                self.curves.add_stage(event.name, event.first_step)
+                self._stage = event.name
+            elif kind == "EpochDone":
+                self.curves.add_epoch(event.step, event.val_loss, event.val_dice, event.best)
+                scores = [d for d in event.val_dice if d == d]
+                dice = f" · mean Dice {sum(scores) / len(scores):.2f}" if scores else ""
+                self.bar.say(
+                    f"{event.stage}: epoch {event.epoch} of {event.total_epochs} · validation loss "
+                    f"{event.val_loss:.3f}{dice}"
+                )
+            elif kind == "Notice":
+                self._notices.append(event.text)
+        if steps:
+            self.curves.add_steps([s.step for s in steps], [s.loss for s in steps])
+            self.bar.advance(steps[-1].step, steps[-1].total_steps, steps[-1].seconds_left)
+
+    def _trained(self, run: Run) -> None:
+        """The run is over: name the model and offer it in *Segment*."""
+        last = run.history[-1]["step"] if run.history else 1
+        self.curves.finish(last)
+        name = session_models().add(run.model.card.name or "model", run.model)
+        dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
+        score = f", mean Dice {sum(dice) / len(dice):.2f} on the held-out paint" if dice else ""
+        how = {"cancelled": "Cancelled; the best model so far is kept", "diverged": "Stopped"}.get(run.reason, "Done")
+        where = f" Saved in {run.out}." if run.out is not None else ""
+        text = f"{how}: “{name}” is ready in Segment{score} ({clock(run.seconds)} min).{where}"
+        self.bar.say("\n".join([text, *dict.fromkeys(self._notices)]), "good" if run.reason != "diverged" else "bad")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What was ordered when the button was pressed; it holds copies, no widget and no layer."""
+
+    samples: list[Sample]
+    typed_names: dict[int, str]
+    preset: str
+    epochs: int
+    settings: dict[str, Any]
+    start: Any
+    out: Path
+    colours: tuple[str, ...]
+
+    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run:
+        """Train, on the worker's thread."""
+        from napari_anneal.inference import Model
+        from napari_anneal.training import FineTuneRecipe, fine_tune
+
+        counts = count_all([np.asarray(sample.labels) for sample in self.samples])
+        names = class_names(counts, self.typed_names)
+        recipe = FineTuneRecipe.from_preset(self.preset, self.epochs, **self.settings, classes=names)
+        run = fine_tune(self.samples, recipe=recipe, start=self.start, out=self.out, on_event=report, cancel=cancel)
+        # The session goes on in the colours that were painted with, at the speed that this processor has.
+        card = run.model.card.model_copy(update={"colours": self.colours[: len(names)], "name": self.out.name})
+        return dataclasses.replace(run, model=Model(run.model.network, card, precision="auto"))
