@@ -62,9 +62,27 @@ class AppearanceRanges(Validated):
     curtaining: Span = _span(0.01, 0.08, often=0.12)
     charging: Span = _span(0.02, 0.25, often=0.15)
 
+    visibility: float = Field(
+        1.5,
+        ge=0,
+        description="Least contrast of grains or of boundaries, in deviations of noise and texture together: a label "
+        "that nothing in the image speaks for teaches guessing. 0: whatever the ranges give.",
+    )
+
     def draw(self, rng: np.random.Generator) -> Appearance:
-        """One appearance out of the ranges."""
-        return Appearance(**_draw_fields(self, rng))
+        """One appearance out of the ranges, its contrast raised where noise and texture would hide it."""
+        drawn = _draw_fields(self, rng)
+        visibility = drawn.pop("visibility")
+        blurred = 1 / (1 + drawn["psf_sigma"])  # noise below the blur's own scale hides less of a line or an edge
+        noise = np.hypot(np.sqrt(drawn["mean_grey"] / max(drawn["dose"], 1e-9)), drawn["read_noise"]) * max(blurred, 0.5)
+        least = min(visibility * float(np.hypot(noise, drawn["texture"])) + 0.01 * visibility, 0.5)
+        line, step = drawn["boundary_contrast"], drawn["grain_contrast"]
+        if max(abs(line), abs(drawn["relief"])) < least and step < least:
+            if line != 0:
+                drawn["boundary_contrast"] = float(np.copysign(least, line))
+            else:
+                drawn["grain_contrast"] = least
+        return Appearance(**drawn)
 
 
 class ObjectRanges(Validated):
@@ -123,7 +141,10 @@ class RecipeRanges(Validated):
     waviness_length: Span = Field(
         default=Span(low=0.3, high=1.0), description="That length, as a fraction of the grain diameter."
     )
-    smoothing: Span = _span(0.2, 2.0, often=0.3)
+    smoothing: Span = Field(
+        default=Span(low=0.01, high=0.04, probability=0.3),
+        description="Radius that rounds grain corners, as a fraction of the grain diameter.",
+    )
     boundary_width: Span = Field(
         default=Span(low=3.0, high=3.0), description="Width of the boundary mask, px; one value keeps labels alike."
     )
@@ -161,6 +182,7 @@ class RecipeRanges(Validated):
         real = (4 / np.pi * size / picked["n_seeds"]) ** 0.5 if len(self.shape) == 2 else diameter
         picked["waviness_length"] = max(2.0, picked["waviness_length"] * min(real, diameter))
         picked["waviness"] *= picked["waviness_length"]
+        picked["smoothing"] *= diameter
         return MicrostructureRecipe(**picked)
 
 
