@@ -1,0 +1,6 @@
+"""Segmenting images and stacks with a trained model: tiles that cannot be seen, results that survive a stop."""
+
+from napari_anneal.inference.model import Model, load_model, shipped_models
+from napari_anneal.inference.segmentation import Segmentation
+
+__all__ = ["Model", "Segmentation", "load_model", "shipped_models"]

@@ -1,0 +1,76 @@
+"""Where and how precisely to compute: the one place that picks a device and a floating-point type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import torch
+
+from napari_anneal.errors import InputError
+
+__all__ = ["Precision", "computing", "has_bfloat16", "pick_device", "resolve_precision"]
+
+Precision = Literal["float32", "bfloat16", "auto"]
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device asked for, or the best one there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises
+    ------
+    InputError
+        Torch does not know the name, or the machine has no such device.
+    """
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {str(device)!r} cannot be used on this machine; pass None to pick one.") from error
+    return picked
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is computed in hardware (emulated, it would be slower than float32)."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    # Private names of torch: where a version lacks one, the answer is the safe "no".
+    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(bool(probe()) for probe in probes if probe is not None)
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Turn a precision setting into the type convolutions are computed in.
+
+    Raises
+    ------
+    InputError
+        Not one of ``"float32"``, ``"bfloat16"``, ``"auto"``.
+    """
+    if precision not in get_args(Precision):
+        raise InputError(f"precision {precision!r} is not known; use 'float32', 'bfloat16' or 'auto'.")
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+@contextmanager
+def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Inference mode, with autocast where ``dtype`` is bfloat16 and true float32 where it is float32."""
+    reduced = dtype is torch.bfloat16
+    # TF32 keeps 10 bits of mantissa: a tile and the whole image would then differ by far more than 1e-5.
+    exact = torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=reduced,
+    )
+    with exact, torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced):
+        yield

@@ -1,0 +1,208 @@
+"""A trained network with its card: what a user loads and segments with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_anneal.errors import InputError
+from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
+from napari_anneal.inference.planes import open_planes
+from napari_anneal.inference.predictor import CancelSignal, Predictor
+from napari_anneal.inference.run import SegmentationRun
+from napari_anneal.inference.segmentation import Segmentation, label_dtype
+from napari_anneal.models import BundleCard, is_bundle, load_bundle, save_bundle
+
+__all__ = ["MODES", "Model", "load_model", "shipped_models"]
+
+MODES = ("slices",)
+_SHIPPED = Path(__file__).parents[1] / "data" / "models"
+
+
+class Model:
+    """A network and its card.
+
+    Parameters
+    ----------
+    network
+        Maps standardised float32 ``(N, C, Y, X)`` to logits ``(N, K, Y, X)``.
+    card
+        Its architecture, classes and colours.
+    device
+        ``None``: CUDA or MPS where there is one, else the CPU; or a torch device.
+    precision
+        ``"float32"``: tiles equal the whole image to 1e-5. ``"auto"``: bfloat16 where the processor has it,
+        about twice as fast, probabilities good to about 0.01. ``"bfloat16"``: everywhere.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        card: BundleCard,
+        device: str | torch.device | None = None,
+        precision: str = "float32",
+    ) -> None:
+        self.network, self.card = network, card
+        self._device, self._precision = device, precision
+
+    def __repr__(self) -> str:
+        return f"Model({self.card.name or 'unnamed'}: {', '.join(self.classes)})"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in order: label k is ``classes[k - 1]``."""
+        return self.card.classes
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """Class colours in order, ``#rrggbb``."""
+        return self.card.colours
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network at work (device and precision are checked when this is first needed)."""
+        spec = self.card.architecture
+        return Predictor(
+            self.network,
+            spec.in_channels,
+            spec.n_classes,
+            spec.stride,
+            device=self._device,
+            precision=self._precision,
+        )
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the model as a bundle (a folder, or one ``.zip``); see ``models.save_bundle``."""
+        return save_bundle(self.network, self.card, path, overwrite=overwrite)
+
+    def segment(
+        self,
+        image: Any,
+        axes: str | None = None,
+        tile: int | str | None = "auto",
+        out: str | os.PathLike[str] | None = None,
+        mode: str = "slices",
+        probabilities: bool | None = None,
+        uncertainty: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: CancelSignal | None = None,
+        spacing: Sequence[float] | None = None,
+        overwrite: bool = False,
+    ) -> Segmentation:
+        """Segment an image, or a stack slice by slice.
+
+        Parameters
+        ----------
+        image
+            ``(Y, X)`` or ``(Z, Y, X)``, with or without a colour axis; bool, integer or float. An array
+            (NumPy, dask, Zarr …), a pyramid of arrays (level 0 is used), or the path of an image file or
+            OME-Zarr. Alpha is dropped; equal colours are taken as grey by a grey model. Grey limits are found
+            once for the image or volume.
+        axes
+            Names of the axes such as ``"ZYX"`` or ``"YXC"``; ``None``: guessed (a last axis of 3 or 4 is
+            colour).
+        tile
+            ``"auto"``: the whole image at once where its activations fit 1 GiB (on a GPU half the free
+            memory), else the cheapest tiles that do. A number: side of the tiles' cores in pixels. ``None``:
+            whole. The result is the same to 1e-5 for networks of finite receptive field; others are blended
+            where tiles overlap.
+        out
+            Write the labels here plane by plane: ``.ome.zarr``/``.zarr`` (OME-Zarr 0.5 with pyramid, class
+            names and colours) or ``.tif``/``.tiff``. The file appears under this name when it is complete;
+            until then, and after a cancelled run, it is ``….partial.…`` beside it.
+        mode
+            ``"slices"``: every slice for itself.
+        probabilities
+            Keep the probabilities in memory; ``None``: for 2D images only.
+        uncertainty
+            Also compute the normalised entropy of the probabilities, kept in memory.
+        progress
+            Called as ``progress(done, total)``, counted in tiles, from the computing thread.
+        cancel
+            Anything with ``is_set()``; a set one ends the run within a layer. The result then has
+            ``complete=False`` and keeps the slices done.
+        spacing
+            Pixel size along the axes of the labels; ``None``: from the file, if it says.
+        overwrite
+            Replace an earlier result at ``out`` once the new one is complete.
+
+        Returns
+        -------
+        Segmentation
+            Labels uint8 1…K (uint16 above 255 classes), and what was asked for.
+
+        Raises
+        ------
+        InputError
+            The image cannot be used: unreadable, constant, NaN or infinite pixels (the slice is named),
+            colour given to a grey model or the other way round; or a setting is unknown.
+        OutputError
+            ``out`` exists, cannot be written, or the disk is full.
+        """
+        if mode not in MODES:
+            raise InputError(f"mode {mode!r} is not known; use {', '.join(map(repr, MODES))}.")
+        spec = self.card.architecture
+        planes, source = open_planes(image, axes, spacing, spec.in_channels)
+        plan = self.predictor.plan(planes.plane_shape, tile)
+        dtype = label_dtype(spec.n_classes)
+        sink: LabelSink | None = None
+        if out is not None:
+            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours)
+            sink = open_sink(Path(out), volume, overwrite, source)
+        keep = probabilities if probabilities is not None else len(planes.shape) == 2
+        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, uncertainty)
+        done = run.execute(progress, cancel)
+        return Segmentation(
+            labels=run.labels,
+            probabilities=run.probabilities,
+            uncertainty=run.uncertainty,
+            classes=self.classes,
+            colours=self.colours,
+            spacing=planes.spacing,
+            path=run.path,
+            done=done,
+            total=len(planes),
+        )
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the package."""
+    if not _SHIPPED.is_dir():
+        return ()
+    return tuple(sorted(folder.name for folder in _SHIPPED.iterdir() if is_bundle(folder)))
+
+
+def load_model(
+    path: str | os.PathLike[str], device: str | torch.device | None = None, precision: str = "float32"
+) -> Model:
+    """Open a model bundle, or a model that comes with the package by its name.
+
+    Parameters
+    ----------
+    path
+        Bundle folder or ``.zip``, or a shipped name.
+    device, precision
+        As for ``Model``.
+
+    Raises
+    ------
+    InputError
+        Neither a path nor a shipped name.
+    BundleError
+        The bundle is damaged, unsafe or too new.
+    """
+    place, name = Path(path), os.fspath(path)
+    if not place.exists():
+        shipped = shipped_models()
+        if name not in shipped:
+            known = f"the shipped models are {', '.join(shipped)}" if shipped else "no models are shipped"
+            raise InputError(f"there is no model bundle at {name!r}, and {known}; check the path or the name.")
+        place = _SHIPPED / name
+    network, card = load_bundle(place)
+    return Model(network, card, device=device, precision=precision)

@@ -1,0 +1,222 @@
+"""Writing labels to disk slice by slice: complete under the name asked for, or not under that name at all.
+
+A run writes to a sibling (``seg.partial.ome.zarr`` for ``seg.ome.zarr``) that takes the final name when the
+last slice is written; what stood there before is replaced only then. A run that ends early keeps its finished
+slices in that sibling, except when the disk is full: then the sibling is removed, to give the space back.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import AnnealError, InputError, OutputError
+
+__all__ = ["LabelSink", "LabelVolume", "LabelWriter", "open_sink"]
+
+_FORMATS = {
+    ".ome.zarr": "zarr",
+    ".zarr": "zarr",
+    ".ome.tiff": "tiff",
+    ".ome.tif": "tiff",
+    ".tiff": "tiff",
+    ".tif": "tiff",
+}
+_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+@dataclass(frozen=True)
+class LabelVolume:
+    """What is going to be written: shape ``(Y, X)`` or ``(Z, Y, X)``, dtype, pixel size, class names and colours."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    spacing: tuple[float, ...] | None
+    classes: tuple[str, ...]
+    colours: tuple[str, ...]
+
+    @property
+    def depth(self) -> int:
+        """Number of planes."""
+        return self.shape[0] if len(self.shape) == 3 else 1
+
+
+class LabelWriter(Protocol):
+    """A file format: takes the planes in order."""
+
+    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
+        """Write plane ``z`` (Y, X)."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left; the file is complete afterwards."""
+        ...
+
+
+class LabelSink:
+    """Where the planes of one run go; see the module's first lines for the promises it keeps."""
+
+    def __init__(self, path: Path, volume: LabelVolume, overwrite: bool) -> None:
+        self.path, self._volume, self._overwrite = path, volume, overwrite
+        self._suffix = _suffix(path)
+        name = path.name[: len(path.name) - len(self._suffix)]
+        self.partial = path.with_name(f"{name}.partial{path.name[len(name) :]}")
+        self.written = 0
+        self._writer: LabelWriter | None = None
+
+    def open(self) -> None:
+        """Create the partial file (an older one of the same name is replaced)."""
+        with self._explaining():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(self.partial)
+            self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume)
+
+    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
+        """Write one plane of labels (Y, X)."""
+        assert self._writer is not None
+        with self._explaining():
+            self._writer.write(z, labels)
+        self.written += 1
+
+    def finish(self) -> Path:
+        """Close the file and give it its final name."""
+        with self._explaining():
+            self._close()
+            if self.path.exists() and not self._overwrite:  # it may have appeared during the run
+                raise OutputError(f"{self.path} appeared while the run was going; the result is in {self.partial}.")
+            _replace(self.partial, self.path)
+        return self.path
+
+    def keep_partial(self) -> Path | None:
+        """End early: close the partial file; ``None`` where no plane was finished and nothing is kept."""
+        with self._explaining():
+            self._close()
+        if not self.written:
+            _remove(self.partial)
+            return None
+        return self.partial
+
+    def read(self, path: Path) -> Any:
+        """Labels on disk as an array that reads when it is indexed."""
+        if _FORMATS[self._suffix] == "zarr":
+            import zarr
+
+            return zarr.open_array(path / "0", mode="r")
+        import tifffile
+
+        return tifffile.memmap(path, mode="r").reshape(self._volume.shape)
+
+    def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Turn what the system says into a sentence; give the space of a full disk back."""
+        try:
+            yield
+        except AnnealError:
+            raise
+        except OSError as error:
+            self._writer = None
+            if error.errno in _FULL:
+                _remove(self.partial)
+                raise OutputError(
+                    f"the disk is full after {self.written} of {self._volume.depth} slices of {self.path}; the "
+                    "unfinished file was removed and nothing else was touched: free some space or write somewhere else."
+                ) from error
+            raise OutputError(
+                f"{self.path} cannot be written ({error.strerror or error}); check the folder and its permissions."
+            ) from error
+
+
+def open_sink(out: str | Path, volume: LabelVolume, overwrite: bool, source: Path | None) -> LabelSink:
+    """Check where a result is to go, before anything is computed.
+
+    Raises
+    ------
+    OutputError
+        Another file type than ``.ome.zarr``/``.zarr``/``.tif``/``.tiff``; the path exists and ``overwrite``
+        is false, or it is something else than an earlier result, or the very image to segment.
+    """
+    path = Path(out)
+    if not _suffix(path):
+        raise OutputError(
+            f"{path}: results are written as .ome.zarr, .zarr, .tif or .tiff; end the name in one of these."
+        )
+    if source is not None:
+        output, image = path.absolute().resolve(), source.absolute().resolve()
+        if output == image or output in image.parents:
+            raise OutputError(f"{path} is the image to segment itself; choose another name for the result.")
+        if image in output.parents:
+            raise OutputError(f"{path} lies inside the image {source}; choose a place beside it.")
+    if path.exists():
+        if not overwrite:
+            raise OutputError(f"{path} already exists; choose another name, or pass overwrite=True to replace it.")
+        zarr_store = path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+        if not (path.is_file() if _FORMATS[_suffix(path)] == "tiff" else zarr_store):
+            raise OutputError(
+                f"{path} exists and is not a result of this kind, so it is not replaced; choose another name."
+            )
+    return LabelSink(path, volume, overwrite)
+
+
+@contextmanager
+def keeping_what_is_done(sink: LabelSink | None) -> Iterator[None]:
+    """Keep the finished slices when an error ends the run, and say where they are."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except BaseException as error:
+        kept = None if sink is None else sink.keep_partial()
+        if kept is not None and sink is not None and isinstance(error, InputError):
+            raise InputError(f"{error} The {sink.written} slices finished before are kept in {kept}.") from error
+        raise
+
+
+def _suffix(path: Path) -> str:
+    lower = path.name.lower()
+    return next((s for s in _FORMATS if lower.endswith(s) and len(lower) > len(s)), "")
+
+
+def _writer(kind: str, path: Path, volume: LabelVolume) -> LabelWriter:
+    if kind == "zarr":
+        from napari_anneal.inference.ome_zarr_labels import OmeZarrWriter
+
+        return OmeZarrWriter(path, volume)
+    from napari_anneal.inference.tiff_labels import TiffWriter
+
+    return TiffWriter(path, volume)
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Move into place; what stood there is deleted after that has worked, and put back if it has not."""
+    if not path.exists():
+        partial.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    path.replace(aside)
+    try:
+        partial.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
