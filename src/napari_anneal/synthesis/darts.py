@@ -10,11 +10,17 @@ __all__ = ["throw_darts"]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def throw_darts(size: npt.NDArray[np.float64], ndim: int, count: int, state: int) -> npt.NDArray[np.float64]:
-    """``count`` points ``(count, 3)`` in the box ``size`` (Z, Y, X), mutual distance as large as it readily gets.
+def throw_darts(
+    size: npt.NDArray[np.float64],
+    metric: npt.NDArray[np.float64],
+    ndim: int,
+    count: int,
+    distance: float,
+    state: int,
+) -> npt.NDArray[np.float64]:
+    """``count`` points ``(count, 3)`` in the box ``size`` (Z, Y, X) that keep ``distance`` (in the metric) if possible.
 
-    The radius starts above what ``count`` points can keep and shrinks whenever darts keep missing. Distances are
-    periodic. ``state`` > 0 seeds an xorshift generator.
+    The distance shrinks whenever darts keep missing. The box is periodic. ``state`` > 0 seeds an xorshift generator.
     """
     volume = 1.0
     for a in range(3 - ndim, 3):
@@ -29,7 +35,10 @@ def throw_darts(size: npt.NDArray[np.float64], ndim: int, count: int, state: int
     points = np.zeros((count, 3))
     dart, cell, low, high = np.zeros(3), np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(3, np.int64)
     x = np.uint64(state)
-    radius = 0.95 * spacing
+    radius = distance
+    # How far along each axis the ball of the metric reaches, in radii.
+    inverse = np.linalg.inv(metric)
+    difference = np.zeros(3)
     placed = misses = 0
     while placed < count:
         for a in range(3 - ndim, 3):
@@ -39,7 +48,7 @@ def throw_darts(size: npt.NDArray[np.float64], ndim: int, count: int, state: int
             dart[a] = np.float64(x >> np.uint64(11)) / 9007199254740992.0 * size[a]
         for a in range(3):
             cell[a] = min(int(dart[a] / size[a] * grid[a]), grid[a] - 1)
-            span = int(np.ceil(radius / size[a] * grid[a])) if a >= 3 - ndim else 0
+            span = int(np.ceil(radius * np.sqrt(inverse[a, a]) / size[a] * grid[a])) if a >= 3 - ndim else 0
             low[a], high[a] = -span, span
             if 2 * span + 1 > grid[a]:
                 low[a], high[a] = -cell[a], grid[a] - 1 - cell[a]
@@ -52,9 +61,11 @@ def throw_darts(size: npt.NDArray[np.float64], ndim: int, count: int, state: int
                     while other >= 0 and free:
                         square = 0.0
                         for a in range(3 - ndim, 3):
-                            gap = abs(points[other, a] - dart[a])
-                            gap = min(gap, size[a] - gap)
-                            square += gap * gap
+                            gap = points[other, a] - dart[a]
+                            difference[a] = gap - size[a] * np.rint(gap / size[a])
+                        for a in range(3 - ndim, 3):
+                            for b in range(3 - ndim, 3):
+                                square += difference[a] * metric[a, b] * difference[b]
                         free = square >= radius * radius
                         other = after[other]
                     if not free:

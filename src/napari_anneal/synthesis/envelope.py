@@ -199,49 +199,64 @@ def walk_pixels(
     plane, divided by how much the shift stretches the normal there. ``shift`` is ``(3, Z, Y, X)``.
     """
     depth, height, width = labels.shape
-    g = np.empty(3)
-    jac = np.empty((3, 3))
+    values = np.empty(np.max(start[1:] - start[:-1]) + 1)
+    jac = np.zeros((3, 3))
     at_row = begin
     for z in range(depth):
+        za, zb = max(z - 1, 0), min(z + 1, depth - 1)
         for y in range(height):
+            ya, yb = max(y - 1, 0), min(y + 1, height - 1)
             owner = at_row
             for x in range(width):
                 pz, py, px = z + shift[0, z, y, x], y + shift[1, z, y, x], x + shift[2, z, y, x]
                 moved = True
                 while moved:
                     moved = False
-                    for e in range(start[owner], start[owner + 1]):
-                        if planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3] < 0.0:
+                    first, last = start[owner], start[owner + 1]
+                    for e in range(first, last):
+                        value = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
+                        if value < 0.0:
                             owner = neighbour[e]
                             moved = True
                             break
+                        values[e - first] = value
                 if x == 0:
                     at_row = owner
                 labels[z, y, x] = owner
+                xa, xb = max(x - 1, 0), min(x + 1, width - 1)
+                excess = 0.0
                 for a in range(3):
-                    za, zb = max(z - 1, 0), min(z + 1, depth - 1)
-                    ya, yb = max(y - 1, 0), min(y + 1, height - 1)
-                    xa, xb = max(x - 1, 0), min(x + 1, width - 1)
+                    # For 2D the shift along Z is zero, and so are its differences.
+                    if a == 0 and depth == 1:
+                        jac[0, 0] = 1.0
+                        continue
                     jac[a, 0] = (shift[a, zb, y, x] - shift[a, za, y, x]) / max(zb - za, 1)
                     jac[a, 1] = (shift[a, z, yb, x] - shift[a, z, ya, x]) / max(yb - ya, 1)
                     jac[a, 2] = (shift[a, z, y, xb] - shift[a, z, y, xa]) / max(xb - xa, 1)
+                    excess += jac[a, 0] * jac[a, 0] + jac[a, 1] * jac[a, 1] + jac[a, 2] * jac[a, 2]
                     jac[a, a] += 1.0
+                # No normal is stretched more than this, so most planes are out of question at once.
+                most = 1.0 + np.sqrt(excess)
                 least = np.inf
-                for e in range(start[owner], start[owner + 1]):
-                    plane = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                    least = min(least, plane / _stretch(planes, e, jac, g))
+                for e in range(first, last):
+                    if values[e - first] < least * most:
+                        values[e - first] /= _stretch(planes, e, jac)
+                        least = min(least, values[e - first])
                 if smoothing > 0.0 and least < 12.0 * smoothing:
+                    # Planes that were out of question count at their unstretched distance: their share is tiny.
                     total = 0.0
-                    for e in range(start[owner], start[owner + 1]):
-                        plane = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                        total += np.exp((least - plane / _stretch(planes, e, jac, g)) / smoothing)
+                    for e in range(first, last):
+                        if values[e - first] < least + 12.0 * smoothing:
+                            total += np.exp((least - values[e - first]) / smoothing)
                     least -= smoothing * np.log(total)
                 distance[z, y, x] = max(least, 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _stretch(planes: Array, e: int, jac: Array, g: Array) -> float:
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _stretch(planes: Array, e: int, jac: Array) -> float:
     """By how much the bending stretches the normal of a plane: |Jᵀg|."""
+    total = 0.0
     for b in range(3):
-        g[b] = planes[e, 0] * jac[0, b] + planes[e, 1] * jac[1, b] + planes[e, 2] * jac[2, b]
-    return float(np.sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]))
+        part = planes[e, 0] * jac[0, b] + planes[e, 1] * jac[1, b] + planes[e, 2] * jac[2, b]
+        total += part * part
+    return float(np.sqrt(total))

@@ -23,6 +23,7 @@ def paint_grains(
     edge: Array,
     texture: FloatImage,
     rough: FloatImage,
+    swell: FloatImage,
     shift: FloatImage,
     settings: Array,
     out: FloatImage,
@@ -30,11 +31,11 @@ def paint_grains(
     """Grey level of every pixel from its grain and from the boundaries near it.
 
     ``grain`` rows: level, slope (z, y, x), texture amplitude, twin step, twin direction / period (z, y, x), twin
-    share. ``edge`` rows: contrast, half width, relief. ``settings``: mean grey, roughness, groove texture,
-    softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
+    share. ``edge`` rows: contrast, half width, relief. ``swell`` is the
+    factor on boundary widths at each pixel. ``settings``: mean grey, groove texture, softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
     """
     depth, height, width = labels.shape
-    mean, roughness, grit, softness = settings[0], settings[1], settings[2], settings[3]
+    mean, grit, softness = settings[0], settings[1], settings[2]
     bent = shift.shape[1] > 0
     for z in range(depth):
         for y in range(height):
@@ -53,11 +54,11 @@ def paint_grains(
                     if band - np.floor(band) < row[9]:
                         value += row[5]
                 noise = rough[z, y, x]
-                swell = np.exp(roughness * noise) if roughness > 0.0 else 1.0
+                widen = swell[z, y, x]
                 best, best_cover, best_e = 0.0, 0.0, -1
                 for e in range(start[i], start[i + 1]):
                     d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                    half = edge[pair[e], 1] * swell
+                    half = edge[pair[e], 1] * widen
                     ramp = max(1.0, softness * half)
                     cover = (half - d) / ramp + 0.5
                     if cover <= 0.0:
@@ -71,12 +72,12 @@ def paint_grains(
                     p = pair[best_e]
                     contrast = edge[p, 0]
                     # A thin line adds to its grain's grey; a wide groove hides it under a filling of its own.
-                    filled = min(max(0.25 * (edge[p, 1] * swell - 1.0), 0.0), 1.0)
+                    filled = min(max(0.25 * (edge[p, 1] * widen - 1.0), 0.0), 1.0)
                     own = mean + contrast + grit * noise - value
                     lit = (
-                        planes[best_e, 0] * settings[4]
-                        + planes[best_e, 1] * settings[5]
-                        + planes[best_e, 2] * settings[6]
+                        planes[best_e, 0] * settings[3]
+                        + planes[best_e, 1] * settings[4]
+                        + planes[best_e, 2] * settings[5]
                     )
                     value += best_cover * (filled * own + (1.0 - filled) * contrast + edge[p, 2] * lit)
                 out[z, y, x] = value

@@ -65,24 +65,29 @@ class AppearanceRanges(Validated):
     visibility: float = Field(
         1.5,
         ge=0,
-        description="Least contrast of grains or of boundaries, in deviations of noise and texture together: a label "
+        description="Least contrast of grains, boundaries or objects, in deviations of noise and texture together: a label "
         "that nothing in the image speaks for teaches guessing. 0: whatever the ranges give.",
     )
 
     def draw(self, rng: np.random.Generator) -> Appearance:
         """One appearance out of the ranges, its contrast raised where noise and texture would hide it."""
         drawn = _draw_fields(self, rng)
-        visibility = drawn.pop("visibility")
-        blurred = 1 / (1 + drawn["psf_sigma"])  # noise below the blur's own scale hides less of a line or an edge
-        noise = np.hypot(np.sqrt(drawn["mean_grey"] / max(drawn["dose"], 1e-9)), drawn["read_noise"]) * max(blurred, 0.5)
-        least = min(visibility * float(np.hypot(noise, drawn["texture"])) + 0.01 * visibility, 0.5)
+        least = _least_visible(drawn, drawn.pop("visibility"))
         line, step = drawn["boundary_contrast"], drawn["grain_contrast"]
-        if max(abs(line), abs(drawn["relief"])) < least and step < least:
+        if max(abs(line), abs(drawn["relief"]), step) < least:
             if line != 0:
                 drawn["boundary_contrast"] = float(np.copysign(least, line))
             else:
                 drawn["grain_contrast"] = least
         return Appearance(**drawn)
+
+
+def _least_visible(look: dict[str, Any], visibility: float) -> float:
+    """Least grey-level difference that stands out from noise and texture, so many times their deviation."""
+    # Blur hides less of a line than of noise of its own scale, which the eye and a network average away.
+    noise = np.hypot(np.sqrt(look["mean_grey"] / max(look["dose"], 1e-9)), look["read_noise"])
+    noise *= max(0.5, 1 / (1 + look["psf_sigma"]))
+    return min(visibility * (float(np.hypot(noise, look["texture"])) + 0.01), 0.5)
 
 
 class ObjectRanges(Validated):
@@ -183,7 +188,16 @@ class RecipeRanges(Validated):
         picked["waviness_length"] = max(2.0, picked["waviness_length"] * min(real, diameter))
         picked["waviness"] *= picked["waviness_length"]
         picked["smoothing"] *= diameter
+        if picked["kind"] == "objects":
+            picked["objects"] = self._visible_objects(picked["objects"], picked["appearance"])
         return MicrostructureRecipe(**picked)
+
+    def _visible_objects(self, objects: Objects, look: Appearance) -> Objects:
+        """Raise the contrast of objects that noise and texture would hide."""
+        least = _least_visible(look.model_dump(), self.appearance.visibility)
+        if max(abs(objects.contrast), abs(objects.rim)) >= least:
+            return objects
+        return objects.model_copy(update={"contrast": float(np.copysign(least, objects.contrast))})
 
 
 class _Constant:

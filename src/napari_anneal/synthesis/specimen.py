@@ -44,21 +44,12 @@ def polished_grains(
     texture += np.float32(0.5) * smooth_noise(shape, look.texture_length / 3, rng)
     rough = smooth_noise(shape, max(3.0, look.groove_width), rng)
     angle = np.deg2rad(look.relief_direction_deg)
-    settings = np.array(
-        [
-            look.mean_grey,
-            look.groove_roughness,
-            look.groove_texture,
-            look.groove_softness,
-            0,
-            np.sin(angle),
-            np.cos(angle),
-        ]
-    )
+    swell = np.exp(np.float32(look.groove_roughness) * rough)
+    settings = np.array([look.mean_grey, look.groove_texture, look.groove_softness, 0.0, np.sin(angle), np.cos(angle)])
     out = np.empty(shape, dtype=np.float32)
     straight = np.empty((3, 0, 0, 0), dtype=np.float32)
     paint_grains(
-        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, rough,
+        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, rough, swell,
         straight if shift is None else shift, settings, out,
     )  # fmt: skip
     return out

@@ -1,0 +1,135 @@
+"""Objects in a matrix: precipitates, particles or pores of a prescribed volume fraction, coarse and fine.
+
+Each object sits in the cell of its own seed (a power diagram, so big ones get room), and all of a population are scaled
+together until they take the asked share of the image: to the pixel, unless the channels between leave less room.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.synthesis.cells import find_cells
+from napari_anneal.synthesis.draws import Step, generator
+from napari_anneal.synthesis.matrix import clean_objects, polished_objects
+from napari_anneal.synthesis.microscope import take_image
+from napari_anneal.synthesis.parts import Parts
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+from napari_anneal.synthesis.seeds import clustered, hard_core, relax
+from napari_anneal.synthesis.smooth_noise import smooth_noise
+from napari_anneal.synthesis.superellipse import object_levels
+from napari_anneal.synthesis.tessellation import tessellate
+
+__all__ = ["make_objects"]
+
+FloatImage = npt.NDArray[np.float32]
+# Matrix that stays around a coarse object before a fine one may sit there (the precipitate-free zone), px.
+FREE_ZONE = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class _Population:
+    """Objects of one kind: outside distance (px, < 0 inside), owner of each pixel, and their centres."""
+
+    outside: FloatImage
+    owner: npt.NDArray[np.int32]
+    seeds: npt.NDArray[np.float64]
+
+
+def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
+    """Geometry, then appearance, of a recipe of kind 'objects'."""
+    objects, ndim = recipe.objects, len(recipe.shape)
+    full = (1, *recipe.shape) if ndim == 2 else recipe.shape
+    rng = generator(seed, Step.OBJECTS)
+    centres = _centres(recipe, objects.diameter, objects.volume_fraction, rng)
+    coarse = _grow(recipe, centres, objects.diameter, objects.volume_fraction, None, rng)
+    outside, number = coarse.outside, np.where(coarse.outside < 0, coarse.owner + 2, 1)
+    seeds, is_fine = coarse.seeds, np.zeros(len(coarse.seeds), dtype=bool)
+    if objects.fine_fraction > 0:
+        rng = generator(seed, Step.FINE_OBJECTS)
+        room = np.float32(FREE_ZONE) - outside
+        centres = _centres(recipe, objects.fine_diameter, objects.fine_fraction, rng)
+        fine = _grow(recipe, centres, objects.fine_diameter, objects.fine_fraction, room, rng)
+        number = np.where(fine.outside < 0, fine.owner + 2 + len(seeds), number)
+        outside = np.minimum(outside, fine.outside)
+        seeds = np.concatenate([seeds, fine.seeds])
+        is_fine = np.concatenate([is_fine, np.ones(len(fine.seeds), dtype=bool)])
+    present = np.bincount(number.ravel(), minlength=len(seeds) + 2)[2:] > 0
+    grains = np.concatenate([[0, 1], 1 + np.cumsum(present)])[number].astype(np.int32)
+    if recipe.appearance.rung == 1:
+        image = clean_objects(outside)
+    else:
+        image = polished_objects(recipe, outside, number, is_fine, generator(seed, Step.SPECIMEN))
+        image = take_image(image, recipe.appearance, seed)
+    return Parts(
+        image=image.reshape(recipe.shape),
+        grains=grains.reshape(recipe.shape),
+        distance=np.abs(outside).reshape(recipe.shape),
+        phase=np.where(outside < 0, 2, 1).astype(np.uint8).reshape(recipe.shape),
+        seeds=seeds[present][:, 3 - ndim :] if len(full) == 3 else seeds[present],
+    )
+
+
+def _centres(
+    recipe: MicrostructureRecipe, diameter: float, fraction: float, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """As many centres ``(N, ndim)`` as objects of that size need to take that share."""
+    objects, shape = recipe.objects, recipe.shape
+    if recipe.points is not None and diameter == objects.diameter:
+        return np.array(recipe.points, dtype=np.float64)
+    ndim, cv, p = len(shape), objects.size_dispersion, objects.exponent
+    # Volume of a superellipsoid of half axes 1, and the moment E[d^n] of log-normal diameters.
+    unit = (2 * math.gamma(1 + 1 / p)) ** ndim / math.gamma(1 + ndim / p)
+    moment = (1 + cv**2) ** (ndim * (ndim - 1) / 2)
+    count = max(1, round(fraction * math.prod(shape) / (unit * (diameter / 2) ** ndim * moment)))
+    if recipe.placement == "clustered":
+        seeds = clustered(shape, count, recipe.cluster_size, recipe.cluster_radius, rng)
+    else:
+        spacing = (math.prod(shape) / count) ** (1 / ndim)
+        # At random but without overlap; even placement starts from the largest distance that can be kept.
+        keep = 0.95 * spacing if recipe.placement == "blue_noise" else diameter * (1 + cv / 2) + objects.gap
+        seeds = hard_core(shape, count, min(keep, 0.95 * spacing), rng)
+    return relax(seeds, shape, recipe.lloyd_rounds)
+
+
+def _grow(
+    recipe: MicrostructureRecipe,
+    centres: npt.NDArray[np.float64],
+    diameter: float,
+    fraction: float,
+    forbidden: FloatImage | None,
+    rng: np.random.Generator,
+) -> _Population:
+    """Give every centre an object and scale all until they take the asked fraction of where they may be.
+
+    ``forbidden`` > 0 marks (with its depth in px) where this population must not be.
+    """
+    objects, count, ndim = recipe.objects, len(centres), len(recipe.shape)
+    full = (1, *recipe.shape) if ndim == 2 else recipe.shape
+    sigma = np.sqrt(np.log1p(objects.size_dispersion**2))
+    radius = diameter / 2 * np.exp(rng.normal(-(sigma**2) / 2, sigma, count))
+    stretch = np.maximum(1.0, objects.elongation * (1 + 0.15 * rng.normal(size=count)))
+    if objects.elongation == 1:
+        stretch[:] = 1.0
+    axes = np.column_stack([radius * np.sqrt(stretch), radius / np.sqrt(stretch), radius])
+    angle = np.deg2rad(objects.direction_deg + objects.direction_spread_deg * rng.normal(size=count))
+    cells = find_cells(centres, radius**2)
+    owner, border = (a.reshape(full) for a in tessellate(cells, recipe.shape))
+    level, slope = np.empty(full, dtype=np.float32), np.empty(full, dtype=np.float32)
+    object_levels(owner, cells.seeds, axes, angle, objects.exponent, level, slope)
+    if objects.irregularity > 0:
+        level *= np.exp(np.float32(objects.irregularity) * smooth_noise(full, max(2.0, diameter / 3), rng))
+    blocked = np.float32(objects.gap / 2) - border
+    allowed = level.size
+    if forbidden is not None:
+        blocked = np.maximum(blocked, forbidden)
+        allowed = int(np.count_nonzero(forbidden < FREE_ZONE))
+    free = level[blocked < 0]
+    wanted = round(fraction * allowed)
+    # The level that as many pixels lie below as are wanted: that makes the fraction exact.
+    size = np.partition(free, wanted)[wanted] if wanted < free.size else np.float32(np.inf)
+    outline = (level - size) / slope if np.isfinite(size) else np.full(full, -np.inf, dtype=np.float32)
+    return _Population(np.maximum(outline, blocked).astype(np.float32), owner, cells.seeds)
