@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +21,34 @@ CLASSIC_LIMIT = 2**32 - 2**25
 
 
 class TiffWriter:
-    """Writes planes one after the other, uncompressed, so that the result can be mapped into memory."""
+    """Writes planes into an uncompressed file laid out in full beforehand: planes not written stay 0.
+
+    Planes go through plain writes and not through a memory map, because a full disk is then an error that can be
+    reported; through a map it kills the process.
+    """
 
     def __init__(self, path: Path, volume: LabelVolume) -> None:
-        self._volume = volume
-        big = int(np.prod(volume.shape, dtype=np.int64)) * volume.dtype.itemsize > CLASSIC_LIMIT
+        size = int(np.prod(volume.shape, dtype=np.int64)) * volume.dtype.itemsize
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        big = size > CLASSIC_LIMIT
         ome = big or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
-        self._file = tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=not ome)
-        self._options = _options(volume, ome)
-        self._next = 0
+        with tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=not ome) as file:
+            written = file.write(shape=volume.shape, dtype=volume.dtype, returnoffset=True, **_options(volume, ome))
+        assert written is not None
+        self._start = int(written[0])
+        self._volume = volume
+        self._file = path.open("r+b")
 
     def write(self, z: int, labels: npt.NDArray[Any]) -> None:
-        """Append plane ``z``; planes come in order."""
-        assert z == self._next, "planes of a TIFF are written in order"
-        self._file.write(np.ascontiguousarray(labels), contiguous=True, **self._options)
-        self._next += 1
+        """Write plane ``z``."""
+        plane = np.ascontiguousarray(labels, dtype=self._volume.dtype)
+        self._file.seek(self._start + z * plane.nbytes)
+        self._file.write(plane.data)
+        self._file.flush()
 
     def close(self) -> None:
-        """Write the index of the planes."""
+        """Close the file; its index was written at the start."""
         self._file.close()
 
 
@@ -43,8 +56,6 @@ def _options(volume: LabelVolume, ome: bool) -> dict[str, Any]:
     """Pixel size in the way each dialect keeps it; the unit is the user's own and stays unnamed."""
     axes = "ZYX"[-len(volume.shape) :]
     options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": axes}}
-    if ome and volume.dtype.itemsize == 1:
-        options["metadata"]["SignificantBits"] = 8
     if volume.spacing is None:
         return options
     *depth, height, width = volume.spacing
