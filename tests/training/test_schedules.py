@@ -23,7 +23,7 @@ def test_warmup_is_five_percent_or_500_steps_whichever_is_less(total):
 def test_rate_rises_linearly_then_falls_along_the_cosine(total):
     warm = warmup_steps(total)
     factors = [rate_factor("warmup_cosine", t, total) for t in range(total)]
-    assert factors[: warm] == pytest.approx([(t + 1) / warm for t in range(warm)])
+    assert factors[:warm] == pytest.approx([(t + 1) / warm for t in range(warm)])
     length = total - warm + 1
     cosine = [0.5 * (1 + math.cos(math.pi * t / length)) for t in range(1, length)]
     assert factors[warm:] == pytest.approx(cosine)

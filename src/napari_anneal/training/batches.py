@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from napari_anneal.augmentation import Augmenter
-from napari_anneal.samples.normalisation import standardise
+from napari_anneal.samples.normalisation import intensity_range, standardise
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.synthesis import SyntheticStream
 
@@ -38,9 +38,10 @@ class SyntheticPatches:
         self.stream, self.first = stream, first
 
     def draw(self, number: int) -> Patch:
-        """Patch number ``number``: the stream's microstructure ``first + number``."""
+        """Patch number ``number``: the stream's microstructure ``first + number``, normalised as a real image is."""
         made = self.stream[self.first + number]
-        return made.image[np.newaxis].astype(np.float32), made.labels.astype(np.int64)
+        image = intensity_range(made.image).apply(made.image)
+        return image[np.newaxis], made.labels.astype(np.int64)
 
 
 def batches(

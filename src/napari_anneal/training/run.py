@@ -125,11 +125,12 @@ def fine_tune(
         model is in the ``Run``.
     """
     recipe = recipe or FineTuneRecipe.from_preset("scratch" if start is None else "canonical")
-    folder = _claim(out)
+    folder = _free(out)
     ledger = _Ledger(on_event)
     prepared = prepare_run(samples, plan, recipe)
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     device = pick_device(recipe.device)
+    _create(folder)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(prepared.painted) if recipe.balance_classes and prepared.painted is not None else None
     loss_of = PaintedLoss(recipe.cross_entropy, recipe.dice, weights).to(device)
@@ -240,18 +241,24 @@ class _Keeper:
             self.ledger.tell(Notice(text))
 
 
-def _claim(out: str | os.PathLike[str] | None) -> Path | None:
-    """Create the output folder, or refuse one that holds something."""
+def _free(out: str | os.PathLike[str] | None) -> Path | None:
+    """Refuse an output folder that holds something."""
     if out is None:
         return None
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder} already exists and is not empty; choose another folder for this run.")
+    return folder
+
+
+def _create(folder: Path | None) -> None:
+    """Create the output folder, once everything else has been found good."""
+    if folder is None:
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be created ({error.strerror}); choose another.") from error
-    return folder
 
 
 def _started(network: nn.Module, recipe: FineTuneRecipe, prepared: Prepared, device: str) -> RunStarted:

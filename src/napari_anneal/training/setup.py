@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +74,12 @@ def prepare_run(
         raise InputError("no samples were given; add at least one image with painted labels.")
     notices: list[str] = []
     train, validation, by_paint = _choose(samples, plan, recipe, notices)
+    channels = _one_channel_count(samples, [*train, *validation])
     slices = prepare_slices(samples, train)
     if not slices:
         raise InputError(
             "no painted labels were found in the training images; paint a few strokes of each class first."
         )
-    channels = _one_channel_count(samples, [*train, *validation])
     if by_paint:
         _class_names(slices, [], recipe)
         train_slices, held = hold_out_paint(slices, _highest(slices), recipe.seed)
@@ -156,7 +156,7 @@ def resolve_start(
         "created": start.card.created,
         "before": start.card.start,
     }
-    return Start(begun.network, origin, pretrained=True, notices=begun.notices)
+    return replace(begun, origin=origin)
 
 
 def _choose(
