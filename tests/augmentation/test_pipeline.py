@@ -36,8 +36,11 @@ def test_every_transform_alone_keeps_shape_dtype_and_finiteness(name, channels, 
     image, labels = pair(shape, channels)
     before = image.copy(), labels.copy()
     out, moved = Augmenter(AugmentationRecipe.only(**{name: 1.0}))(image, labels, 5)
-    assert out.shape == image.shape and out.dtype == np.float32 and np.isfinite(out).all()
-    assert moved.shape == labels.shape and moved.dtype == labels.dtype
+    assert out.shape == image.shape
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+    assert moved.shape == labels.shape
+    assert moved.dtype == labels.dtype
     assert set(np.unique(moved)) <= set(np.unique(labels)) | {0}
     np.testing.assert_array_equal(image, before[0])
     np.testing.assert_array_equal(labels, before[1])
@@ -213,7 +216,8 @@ def test_no_augmentation_is_the_identity_in_new_arrays():
     out, moved = Augmenter(AugmentationRecipe.none())(image, labels, 0)
     np.testing.assert_array_equal(out, image)
     np.testing.assert_array_equal(moved, labels)
-    assert not np.shares_memory(out, image) and not np.shares_memory(moved, labels)
+    assert not np.shares_memory(out, image)
+    assert not np.shares_memory(moved, labels)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
@@ -222,7 +226,8 @@ def test_large_labels_survive_a_warp(dtype):
     image, _ = pair()
     labels = np.full((64, 64), value, dtype)
     _, moved = Augmenter(AugmentationRecipe.only(rotate=1.0))(image, labels, 0)
-    assert moved.dtype == dtype and (moved == value).all()
+    assert moved.dtype == dtype
+    assert (moved == value).all()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_anneal.samples.reading import missing_chunks, read_image, read_samples
 from napari_anneal.samples.sample import PaintedSlice, Sample
 
-__all__ = ["PaintedSlice", "Sample"]
+__all__ = ["PaintedSlice", "Sample", "missing_chunks", "read_image", "read_samples"]
