@@ -37,7 +37,7 @@ def polished_objects(
     # The grains of the matrix: few and large beside the objects, told apart by soft-edged patches of grey.
     patches = np.clip(3 * smooth_noise(shape, max(shape) / 3, rng), -1, 1)
     image = np.float32(look.mean_grey) + np.float32(look.texture) * texture
-    image += np.float32(look.grain_contrast / 2) * patches
+    image += np.float32(look.grain_contrast / 4) * patches
 
     vary = 1 + objects.contrast_spread * rng.normal(size=len(is_fine))
     # Fine objects lie partly below or above the section, so they show less.
@@ -47,7 +47,9 @@ def polished_objects(
     # Half of the ramp lies outside, where no object is: those pixels take the mean contrast.
     own = np.where(number > 1, contrast[number], np.float32(objects.contrast))
     image += cover * own
-    near = np.exp(-((outside / np.float32(objects.rim_width)) ** 2))
+    # Electrons escape through the edge that stands out, so a rim fades slowly outwards and fast inwards.
+    fade = np.where(outside > 0, np.float32(1), np.float32(2.5)) / np.float32(objects.rim_width)
+    near = np.exp(-(np.abs(outside * fade) ** np.float32(1.5)))
     if objects.rim != 0:
         image += np.float32(objects.rim) * near
     if look.relief != 0:

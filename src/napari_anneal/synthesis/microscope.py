@@ -10,7 +10,7 @@ from napari_anneal.synthesis.artefacts import damage_specimen, disturb_lines, di
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.smooth_noise import smooth_noise
 
-__all__ = ["blur", "detect", "take_image"]
+__all__ = ["blur", "detect", "gaussian_blur", "take_image"]
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -39,16 +39,16 @@ def take_image(specimen: FloatImage, look: Appearance, seed: int) -> FloatImage:
 
 def blur(image: FloatImage, look: Appearance, rng: np.random.Generator) -> FloatImage:
     """Rung 3: Gaussian point spread, with astigmatism, and with a defocus that varies over the field."""
-    sharp = _gaussian(image, look.psf_sigma, look.astigmatism)
+    sharp = gaussian_blur(image, look.psf_sigma, look.astigmatism)
     if look.defocus_variation == 0:
         return sharp
-    worst = _gaussian(sharp, look.defocus_variation, look.astigmatism)
+    worst = gaussian_blur(sharp, look.defocus_variation, look.astigmatism)
     field = smooth_noise(image.shape, max(image.shape) / 2, rng)
     share = np.clip(np.float32(0.5) + np.float32(0.5) * field, 0, 1)
     return np.asarray(sharp + share * (worst - sharp), dtype=np.float32)
 
 
-def _gaussian(image: FloatImage, sigma: float, astigmatism: float) -> FloatImage:
+def gaussian_blur(image: FloatImage, sigma: float, astigmatism: float = 0.0) -> FloatImage:
     """Gaussian blur, wider along X than along Y where the astigmatism is positive; no blur at σ = 0."""
     from scipy.ndimage import gaussian_filter1d
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_anneal.synthesis.cells import find_cells
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.matrix import clean_objects, polished_objects
-from napari_anneal.synthesis.microscope import take_image
+from napari_anneal.synthesis.microscope import gaussian_blur, take_image
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.seeds import clustered, hard_core, relax
@@ -26,8 +26,6 @@ from napari_anneal.synthesis.tessellation import tessellate
 __all__ = ["make_objects"]
 
 FloatImage = npt.NDArray[np.float32]
-# Matrix that stays around a coarse object before a fine one may sit there (the precipitate-free zone), px.
-FREE_ZONE = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +48,7 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
     seeds, is_fine = coarse.seeds, np.zeros(len(coarse.seeds), dtype=bool)
     if objects.fine_fraction > 0:
         rng = generator(seed, Step.FINE_OBJECTS)
-        room = np.float32(FREE_ZONE) - outside
+        room = np.float32(objects.free_zone) - outside
         centres = _centres(recipe, objects.fine_diameter, objects.fine_fraction, rng)
         fine = _grow(recipe, centres, objects.fine_diameter, objects.fine_fraction, room, rng)
         number = np.where(fine.outside < 0, fine.owner + 2 + len(seeds), number)
@@ -123,13 +121,33 @@ def _grow(
     if objects.irregularity > 0:
         level *= np.exp(np.float32(objects.irregularity) * smooth_noise(full, max(2.0, diameter / 3), rng))
     blocked = np.float32(objects.gap / 2) - border
-    allowed = level.size
+    wanted = round(fraction * level.size)
     if forbidden is not None:
+        # Fine objects share out the matrix, all of it, though they only find room in a part.
+        wanted = round(fraction * np.count_nonzero(forbidden < np.float32(objects.free_zone)))
         blocked = np.maximum(blocked, forbidden)
-        allowed = int(np.count_nonzero(forbidden < FREE_ZONE))
     free = level[blocked < 0]
-    wanted = round(fraction * allowed)
     # The level that as many pixels lie below as are wanted: that makes the fraction exact.
     size = np.partition(free, wanted)[wanted] if wanted < free.size else np.float32(np.inf)
     outline = (level - size) / slope if np.isfinite(size) else np.full(full, -np.inf, dtype=np.float32)
-    return _Population(np.maximum(outline, blocked).astype(np.float32), owner, cells.seeds)
+    outside = np.maximum(outline, blocked).astype(np.float32)
+    sigma_px = objects.rounding * diameter
+    if sigma_px > 0.3 and wanted < free.size:
+        outside = _rounded(outside, sigma_px, wanted)
+        if forbidden is not None:
+            outside = np.maximum(outside, forbidden)
+    return _Population(outside, owner, cells.seeds)
+
+
+def _rounded(outside: FloatImage, sigma: float, wanted: int) -> FloatImage:
+    """Smooth an outline over ``sigma`` px, keeping ``wanted`` pixels inside; a distance again to first order."""
+    # Far values only have to stay far: clipped, they do not pull the outline along.
+    smooth = gaussian_blur(np.clip(outside, -3 * sigma, 3 * sigma), sigma)
+    size = min(wanted, smooth.size - 1)
+    smooth -= np.partition(smooth.ravel(), size)[size]
+    axes = tuple(axis for axis, n in enumerate(smooth.shape) if n > 1)
+    gradient = np.gradient(smooth, axis=axes) if axes else []
+    steepness = np.sqrt(sum((g * g for g in ([gradient] if len(axes) == 1 else gradient)), np.float32(0.0)))
+    near = np.abs(outside) < 2.5 * sigma
+    # Away from the outline the clipped field is flat, and the distance known before is the better one.
+    return np.where(near, smooth / np.maximum(steepness, np.float32(0.35)), outside).astype(np.float32)

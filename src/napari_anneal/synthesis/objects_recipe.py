@@ -26,14 +26,18 @@ class Objects(Validated):
     gap: float = Field(
         1.0, ge=0, description="Least channel (px) of matrix between neighbouring objects; 0: may touch."
     )
+    rounding: float = Field(
+        0.05, ge=0, le=0.5, description="Radius, in diameters, that rounds corners and the notches where objects meet."
+    )
+    free_zone: float = Field(2.0, ge=0, le=100, description="Width (px) around coarse objects without fine ones.")
     fine_fraction: float = Field(
         0.0, ge=0, le=0.6, description="Share of the matrix between them that fine objects take."
     )
     fine_diameter: float = Field(4.0, ge=1.5, description="Mean diameter (px) of the fine objects.")
     contrast: float = Field(-0.15, ge=-1, le=1, description="Grey level of the objects, less that of the matrix.")
     contrast_spread: float = Field(0.2, ge=0, le=2, description="Relative deviation of that contrast over objects.")
-    rim: float = Field(0.05, ge=-1, le=1, description="Grey level added along the outline (edge effect).")
-    rim_width: float = Field(2.0, gt=0, le=20, description="Width (px) of that bright or dark rim.")
+    rim: float = Field(0.05, ge=-1, le=1, description="Grey level added just outside the outline (edge effect).")
+    rim_width: float = Field(2.0, gt=0, le=40, description="Width (px) over which that bright or dark rim fades.")
 
     @model_validator(mode="after")
     def _fine_is_finer(self) -> Objects:

@@ -60,7 +60,7 @@ class AppearanceRanges(Validated):
     scan_lines: Span = _span(0.001, 0.03, log=True, often=0.5)
     scan_axis: Choice = Field(default=Choice(options=("x", "y"), weights=(4.0, 1.0)))
     curtaining: Span = _span(0.01, 0.08, often=0.12)
-    charging: Span = _span(0.02, 0.25, often=0.15)
+    charging: Span = _span(0.02, 0.15, often=0.15)
 
     visibility: float = Field(
         1.5,
@@ -94,7 +94,7 @@ class ObjectRanges(Validated):
     """Ranges of `Objects`, field by field; meanings and units are the same."""
 
     volume_fraction: Span = _span(0.04, 0.55)
-    diameter: Span = _span(8.0, 48.0, log=True)
+    diameter: Span = _span(8.0, 110.0, log=True)
     size_dispersion: Span = _span(0.05, 0.6)
     exponent: Span = _span(2.5, 7.0, often=0.45, otherwise=2.0)
     elongation: Span = _span(1.0, 1.8)
@@ -102,12 +102,14 @@ class ObjectRanges(Validated):
     direction_spread_deg: Span = _span(0.0, 20.0, often=0.5, otherwise=90.0)
     irregularity: Span = _span(0.0, 0.22)
     gap: Span = _span(0.0, 3.0)
+    rounding: Span = _span(0.02, 0.2, often=0.8)
+    free_zone: Span = _span(1.0, 15.0, log=True)
     fine_fraction: Span = _span(0.02, 0.3, often=0.3)
-    fine_diameter: Span = _span(2.5, 6.0)
-    contrast: Span = _span(-0.35, 0.35)
-    contrast_spread: Span = _span(0.0, 0.4)
+    fine_diameter: Span = _span(2.5, 7.0)
+    contrast: Span = _span(-0.3, 0.3)
+    contrast_spread: Span = _span(0.02, 0.3, often=0.5)
     rim: Span = _span(-0.15, 0.3, often=0.6)
-    rim_width: Span = _span(1.0, 4.0)
+    rim_width: Span = _span(1.0, 10.0, log=True)
 
     def draw(self, rng: np.random.Generator) -> Objects:
         """One population out of the ranges."""
@@ -195,9 +197,14 @@ class RecipeRanges(Validated):
     def _visible_objects(self, objects: Objects, look: Appearance) -> Objects:
         """Raise the contrast of objects that noise and texture would hide."""
         least = _least_visible(look.model_dump(), self.appearance.visibility)
-        if max(abs(objects.contrast), abs(objects.rim)) >= least:
-            return objects
-        return objects.model_copy(update={"contrast": float(np.copysign(least, objects.contrast))})
+        change: dict[str, float] = {}
+        if objects.fine_fraction > 0:
+            # What is smaller than the point spread and fainter than the noise cannot be labelled by anybody.
+            least = min(2 * least, 0.5)
+            change["fine_diameter"] = min(max(objects.fine_diameter, 4 * look.psf_sigma), 0.6 * objects.diameter)
+        if max(abs(objects.contrast), 0.0 if objects.fine_fraction > 0 else abs(objects.rim)) < least:
+            change["contrast"] = float(np.copysign(least, objects.contrast))
+        return objects.model_copy(update=change) if change else objects
 
 
 class _Constant:

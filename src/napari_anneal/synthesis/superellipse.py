@@ -9,7 +9,7 @@ from numba import njit
 __all__ = ["object_levels"]
 
 # So far outside, the p-norm is as good as the largest coordinate, and much dearer.
-FAR_OUTSIDE = 4.0
+FAR_OUTSIDE = 2.5
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -27,32 +27,36 @@ def object_levels(
     ``axes`` rows are the half axes (px) along, across and out of the (Y, X) plane; ``direction`` the angle (rad) of each.
     """
     depth, height, width = labels.shape
+    cosine, sine = np.cos(direction), np.sin(direction)
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 i = labels[z, y, x]
-                c, s = np.cos(direction[i]), np.sin(direction[i])
                 dz, dy, dx = z - seeds[i, 0], y - seeds[i, 1], x - seeds[i, 2]
-                u = abs(dx * c + dy * s) / axes[i, 0]
-                v = abs(dy * c - dx * s) / axes[i, 1]
+                u = abs(dx * cosine[i] + dy * sine[i]) / axes[i, 0]
+                v = abs(dy * cosine[i] - dx * sine[i]) / axes[i, 1]
                 w = abs(dz) / axes[i, 2]
                 largest = max(u, v, w)
-                if exponent == 2.0 or largest < 1e-3:
-                    r = np.sqrt(u * u + v * v + w * w)
-                    p = 2.0
-                elif largest > FAR_OUTSIDE:
-                    r = largest
-                    p = exponent
-                else:
-                    r = largest * (
-                        (u / largest) ** exponent + (v / largest) ** exponent + (w / largest) ** exponent
-                    ) ** (1.0 / exponent)
-                    p = exponent
-                level[z, y, x] = r
-                if r < 1e-6 or largest > FAR_OUTSIDE:
+                if largest < 1e-3 or largest > FAR_OUTSIDE:
+                    level[z, y, x] = largest
                     slope[z, y, x] = 1.0 / min(axes[i, 0], axes[i, 1])
                     continue
-                gu = (u / r) ** (p - 1.0) / axes[i, 0]
-                gv = (v / r) ** (p - 1.0) / axes[i, 1]
-                gw = (w / r) ** (p - 1.0) / axes[i, 2]
-                slope[z, y, x] = np.sqrt(gu * gu + gv * gv + gw * gw)
+                # Shares of the p-norm; of the largest coordinate it is 1, so only the others cost a power.
+                u, v, w = u / largest, v / largest, w / largest
+                a, b, c = _power(u, exponent), _power(v, exponent), _power(w, exponent)
+                total = a + b + c
+                norm = np.sqrt(total) if exponent == 2.0 else total ** (1.0 / exponent)
+                level[z, y, x] = largest * norm
+                # ∂norm/∂u = (u/norm)^(p-1), written with the powers already at hand.
+                gu = a / (max(u, 1e-9) * axes[i, 0])
+                gv = b / (max(v, 1e-9) * axes[i, 1])
+                gw = c / (max(w, 1e-9) * axes[i, 2])
+                slope[z, y, x] = norm / total * np.sqrt(gu * gu + gv * gv + gw * gw)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _power(base: float, exponent: float) -> float:
+    """``base ** exponent`` for base in [0, 1], cheap where it is easy."""
+    if base == 1.0 or base == 0.0:
+        return base
+    return base * base if exponent == 2.0 else base**exponent
