@@ -80,12 +80,12 @@ def synthesize(
     recipe = MicrostructureRecipe(
         shape=_shape(shape),
         n_seeds=seeds,
-        placement=placement,  # type: ignore[arg-type]  # checked by the recipe
+        placement=placement,
         lloyd_rounds=lloyd,
         aspect_ratio=aspect,
         direction_deg=direction,
         boundary_width=width,
-        appearance=Appearance(rung=rung),  # type: ignore[arg-type]
+        appearance=Appearance(rung=rung),
     )
     with _bar("synthesizing") as advance:
         for number in range(count):
@@ -123,12 +123,16 @@ def split(
 def train(
     folder: Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")],
     out: Annotated[Path, typer.Option(help="Folder to create for the model and its history.")] = Path("runs/a"),
-    start: Annotated[str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")] = "voronoi",
+    start: Annotated[
+        str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")
+    ] = "voronoi",
     preset: Annotated[str, typer.Option(help="canonical, full, feature_extraction or scratch.")] = "canonical",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs over all stages.")] = 30,
     patch: Annotated[int, typer.Option(help="Side of a training patch, pixels.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 8,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps an epoch (default: by painted area).")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps an epoch (default: by painted area).")
+    ] = None,
     classes: Classes = "",
     encoder: Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")] = "resnet34",
     folds: Annotated[int, typer.Option(min=2, help="Split into this many folds …")] = 5,
@@ -188,7 +192,9 @@ def segment(
     model: Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")],
     image: Annotated[Path, typer.Argument(help="Image, TIFF stack or OME-Zarr.")],
     out: Annotated[Path, typer.Option(help="Where the labels go: .ome.zarr, .tif or .tiff.")],
-    axes: Annotated[str | None, typer.Option(help="Axes of the image, e.g. ZYX or YXC (default: from the file).")] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Axes of the image, e.g. ZYX or YXC (default: from the file).")
+    ] = None,
     tile: Annotated[str, typer.Option(help="auto, none (whole image) or a size in pixels.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     json_: Json = False,
@@ -301,7 +307,12 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

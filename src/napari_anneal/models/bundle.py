@@ -33,7 +33,7 @@ __all__ = ["is_bundle", "load_bundle", "read_card", "save_bundle"]
 WEIGHTS, CARD, SAMPLE, SUMS = "model.safetensors", "bundle.json", "sample.npz", "SHA256SUMS"
 # Generous for every encoder timm has, small enough that a hostile file cannot fill the memory.
 MAX_BYTES = {WEIGHTS: 2 << 30, CARD: 4 << 20, SAMPLE: 64 << 20, SUMS: 4096}
-_NUMPY_OF = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8")}
+_NUMPY_OF: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8")}
 # Softmax outputs on other processors differ in the last bits of float32; a wrong weight differs by far more.
 REPLAY_TOLERANCE = 2e-3
 SAMPLE_SIDE = 128
@@ -308,7 +308,8 @@ def _parse_tensors(content: bytes, expected: dict[str, tuple[int, ...]], path: P
             raise BundleError(
                 f"{path}: tensor {name!r} has shape {found[name]}, the architecture needs {expected[name]}."
             )
-        dtype, (begin, end) = _NUMPY_OF.get(entry.get("dtype")), entry.get("data_offsets", (0, -1))
+        dtype = _NUMPY_OF.get(entry.get("dtype"))
+        begin, end = entry.get("data_offsets", (0, -1))
         size = int(np.prod(found[name], dtype=np.int64))
         if dtype is None:
             raise BundleError(f"{path}: tensor {name!r} has type {entry.get('dtype')}; only F32, F16 and I64 are read.")

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import torch
 
 from napari_anneal.errors import InputError
 
-__all__ = ["Precision", "autocast", "has_bfloat16", "pick_device"]
+__all__ = ["Precision", "autocast", "has_bfloat16", "pick_device", "resolve_precision"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """Choose CUDA, Apple's MPS or the CPU, in this order, or the one that is named.
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device asked for, or (``None``, ``"auto"``) the best there is: CUDA, then Apple's MPS, then the CPU.
 
     Raises
     ------
     InputError
-        The named device is not there.
+        Torch does not know the name, or the machine has no such device.
     """
-    if name == "auto":
+    if device is None or device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} is not available here; use 'auto' or 'cpu'.") from error
-    return device
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {str(device)!r} cannot be used on this machine; use 'auto' or 'cpu'.") from error
+    return picked
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here: on a CPU only with the AVX512-BF16 or AMX instructions."""
+    """Whether bfloat16 is computed in hardware (emulated, it would be slower than float32)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)
+    # Private names of torch: where a version lacks one, the answer is the safe "no".
+    probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(bool(probe()) for probe in probes if probe is not None)
 
 
-def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Context in which a forward pass runs in the wanted precision ("auto": bfloat16 where it is faster)."""
-    wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else contextlib.nullcontext()
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Turn a precision setting into the type convolutions are computed in.
+
+    Raises
+    ------
+    InputError
+        Not one of ``"float32"``, ``"bfloat16"``, ``"auto"``.
+    """
+    if precision not in get_args(Precision):
+        raise InputError(f"precision {precision!r} is not known; use 'float32', 'bfloat16' or 'auto'.")
+    if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Context in which a forward pass of training runs in the wanted precision."""
+    reduced = resolve_precision(precision, device) is torch.bfloat16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)

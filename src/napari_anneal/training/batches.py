@@ -5,7 +5,7 @@ Batch number ``i`` is a pure function of the seed and ``i``; a thread prepares t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class SyntheticPatches:
 
 def batches(
     source: PatchSource, augment: Augmenter | None, size: int, steps: range, seed: int, device: torch.device
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
     """Yield one batch a step: standardised images ``(N, C, P, P)`` channels-last, labels ``(N, P, P)``."""
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = ["EpochDone", "Event", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
@@ -29,7 +30,7 @@ class StageStarted:
     index: int
     first_step: int
     steps: int
-    groups: dict[str, float]
+    groups: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def train(
                 logits = network(images)
             loss = loss_of(logits, labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), recipe.max_gradient)
             optimizer.step()
             step += 1

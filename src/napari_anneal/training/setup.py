@@ -131,7 +131,7 @@ def resolve_start(
     """
     wanted: dict[str, Any] = {"in_channels": channels, "n_classes": len(classes)}
     own = ArchitectureSpec(
-        decoder=recipe.decoder,  # type: ignore[arg-type]  # checked by pydantic
+        decoder=recipe.decoder,
         encoder=recipe.encoder,
         encoder_depth=recipe.encoder_depth,
         decoder_channels=recipe.decoder_channels,
