@@ -1,0 +1,137 @@
+"""The terminal: the same jobs, one JSON object at the end, and a sentence with status 2 on bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+
+def anneal(*words, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", "napari_anneal.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=240,
+    )
+
+
+def last_json(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def refused(done, *words):
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four specimens of bright squares on a dark ground, sparsely painted."""
+    root = tmp_path_factory.mktemp("data")
+    for sub in ("images", "labels"):
+        (root / sub).mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["image,group"]
+    for i in range(4):
+        truth = np.ones((96, 96), np.uint8)
+        for y, x in rng.integers(0, 70, (5, 2)):
+            truth[y : y + 18, x : x + 18] = 2
+        image = (60 + 80 * (truth == 2) + rng.normal(0, 10, truth.shape)).clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(root / "images" / f"s{i}.tif", image)
+        tifffile.imwrite(
+            root / "labels" / f"s{i}.tif", np.where(rng.random(truth.shape) < 0.2, truth, 0).astype(np.uint8)
+        )
+        rows.append(f"s{i},specimen{i}")
+    (root / "groups.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "a"
+    done = anneal(
+        *("train", folder, "--out", out, "--start", "scratch", "--preset", "scratch", "--encoder", "resnet10t"),
+        *("--epochs", 3, "--steps", 6, "--patch", 64, "--batch", 4, "--classes", "ground,square", "--json"),
+    )
+    result = last_json(done)
+    assert result["classes"] == ["ground", "square"]
+    return result["model"]
+
+
+def test_help_and_version():
+    assert anneal("--version").stdout.strip()
+    assert "segment" in anneal("--help").stdout
+
+
+def test_synthesize_writes_a_folder_that_reads_back(tmp_path):
+    out = tmp_path / "made"
+    result = last_json(anneal("synthesize", out, "--count", 2, "--shape", "96x80", "--seeds", 30, "--json"))
+    assert result["count"] == 2
+    split = anneal("split", out, "--folds", 2, "--json")
+    assert last_json(split)["folds"][0]["train"]
+    image = tifffile.imread(out / "images" / "synthetic_00000.tif")
+    assert (image.shape, image.dtype) == ((96, 80), np.uint16)
+    assert set(np.unique(tifffile.imread(out / "labels" / "synthetic_00000.tif"))) == {1, 2}
+
+
+def test_split_keeps_groups_apart_and_gold_aside(folder):
+    result = last_json(anneal("split", folder, "--folds", 3, "--gold", "specimen2", "--json"))
+    assert result["gold"] == ["s2"]
+    for fold in result["folds"]:
+        assert not set(fold["train"]) & set(fold["val"])
+        assert "s2" not in fold["train"] + fold["val"]
+
+
+def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tmp_path):
+    words = ("--start", "scratch", "--encoder", "resnet10t", "--epochs", 6, "--steps", 2, "--patch", 64)
+    done = anneal("train", folder, "--out", tmp_path / "x", *words, "--dry-run", "--json")
+    plan = last_json(done)
+    assert [s["name"] for s in plan["stages"]] == ["head", "all layers", "SGD"]
+    assert [s["steps"] for s in plan["stages"]] == [2, 8, 2]
+    assert set(plan["stages"][1]["rates"]) == set(plan["groups"])
+    assert all(len(r) == s["steps"] for s in plan["stages"] for r in s["rates"].values())
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_trained_model_segments_a_stack_to_ome_zarr_and_is_scored(folder, model, tmp_path):
+    stack = np.random.default_rng(1).integers(0, 255, (3, 50, 61), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, metadata={"axes": "ZYX"})
+    out = tmp_path / "labels.ome.zarr"
+    result = last_json(anneal("segment", model, tmp_path / "stack.tif", "--out", out, "--json"))
+    assert result["shape"] == [3, 50, 61]
+    refused(anneal("segment", model, tmp_path / "stack.tif", "--out", out), "exists")
+    report = last_json(anneal("evaluate", model, folder, "--json"))
+    assert len(report["images"]) == 4
+
+
+def test_models_lists_what_is_shipped():
+    assert "voronoi" in last_json(anneal("models", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("synthesize", "OUT", "--shape", "12by12"), ("12by12", "512x512")),
+        (("synthesize", "OUT", "--seeds", "30", "--placement", "nonsense"), ("placement",)),
+        (("split", "no-such-folder"), ("no-such-folder",)),
+        (("train", "no-such-folder"), ("no-such-folder",)),
+        (("train", "FOLDER", "--preset", "magic", "--out", "OUT"), ("magic", "canonical")),
+        (("train", "FOLDER", "--start", "no-such-model", "--out", "OUT"), ("no-such-model",)),
+        (("train", "FOLDER", "--start", "scratch", "--patch", "50", "--out", "OUT"), ("patch",)),
+        (("train", "FOLDER", "--start", "scratch", "--out", "FOLDER"), ("already exists",)),
+        (("segment", "no-such-model", "x.tif", "--out", "OUT.tif"), ("no-such-model",)),
+        (("evaluate", "voronoi", "FOLDER", "--groups", "nobody"), ("no labelled images",)),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(folder, tmp_path, words, says):
+    places = {"FOLDER": folder, "OUT": tmp_path / "out", "OUT.tif": tmp_path / "out.tif"}
+    refused(anneal(*(places.get(word, word) for word in words)), *says)
