@@ -1,5 +1,7 @@
 """The terminal: the same jobs, one JSON object at the end, and a sentence with status 2 on bad input."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -8,15 +10,15 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_anneal import cli
 
-def anneal(*words, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "napari_anneal.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=240,
-    )
+
+def anneal(*words):
+    """Run a command in this process; what the shell sees of it comes back."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    return subprocess.CompletedProcess(words, ended.value.code or 0, out.getvalue(), err.getvalue())
 
 
 def last_json(done):
@@ -65,6 +67,11 @@ def model(folder, tmp_path_factory):
     result = last_json(done)
     assert result["classes"] == ["ground", "square"]
     return result["model"]
+
+
+def test_the_installed_command_sets_its_exit_status(tmp_path):
+    command = [sys.executable, "-m", "napari_anneal.cli", "split", str(tmp_path / "nothing")]
+    refused(subprocess.run(command, capture_output=True, text=True, timeout=240), "nothing")
 
 
 def test_help_and_version():

@@ -40,10 +40,10 @@ Classes = Annotated[str, typer.Option(help="Class names, comma separated, for la
 Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
 
 
-def main() -> NoReturn:
+def main(words: list[str] | None = None) -> NoReturn:
     """Run the command line; errors a user can cause become one sentence and exit status 2."""
     try:
-        app(standalone_mode=True)
+        app(words)
     except AnnealError as error:
         print(f"napari-anneal: {error}", file=sys.stderr)
         sys.exit(2)

@@ -34,10 +34,10 @@ def write_report(out: Path, comparison: Comparison, stack: StackResult) -> Path:
     page = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>napari-anneal demo</title><style>{STYLE}</style>
 <h1>napari-anneal demo</h1>
-<p>Strokes on {comparison.painted_share:.1%} of the pixels of {len(comparison.plan.folds[0].train)} SEM images of a nickel
-superalloy (drawn inside the hand labels by a seeded program that imitates a person painting); scored against the full hand
-labels of {len(comparison.held_out)} images of specimens {", ".join(HELD_OUT)}, which nothing was trained, stopped or tuned
-on. One split: another one may differ by 5–10 points.</p>
+<p>Strokes on {comparison.painted_share:.1%} of the pixels of {len(comparison.plan.folds[0].train)} SEM images of a
+nickel superalloy (drawn inside the hand labels by a seeded program that imitates a person painting); scored against
+the full hand labels of {len(comparison.held_out)} images of specimens {", ".join(HELD_OUT)}, which nothing was
+trained, stopped or tuned on. One split: another one may differ by 5–10 points.</p>
 <table><tr><th>Dice / IoU (mean ± std of Dice over images)</th>{heads}</tr>{rows}</table>
 {_curve(comparison)}
 {_key(comparison.run.model.classes, comparison.run.model.colours)}
@@ -72,7 +72,8 @@ def _specimens(out: Path, comparison: Comparison) -> list[str]:
         control = comparison.control.segment(sample.image, axes=sample.axes).labels
         maps = (None, np.asarray(sample.labels), ours, control)
         side_by_side([overlay(image, m, model.colours) for m in maps], out / "overlays" / f"{sample.name}.png")
-        caption = f"{sample.name} ({sample.group}), mean Dice {scores[sample.name]:.3f}: image, hand labels, fine-tuned, classical"
+        score = f"{sample.name} ({sample.group}), mean Dice {scores[sample.name]:.3f}"
+        caption = f"{score}: image, hand labels, fine-tuned, classical"
         figures.append(_figure(f"overlays/{sample.name}.png", caption))
     return figures
 
@@ -87,14 +88,17 @@ def _slices(out: Path, stack: StackResult) -> list[str]:
         pictures = [np.kron(overlay(image, m, colours), np.ones((2, 2, 1), np.uint8)) for m in maps]
         side_by_side(pictures, out / "overlays" / f"cement_{z:03d}.png")
         painted = "painted" if strokes.any() else "never painted"
-        figures.append(
-            _figure(f"overlays/cement_{z:03d}.png", f"cement CT, slice {z} ({painted}): image, strokes, labels")
-        )
+        figures.append(_figure(f"overlays/cement_{z:03d}.png", _caption(z, painted)))
     return [_key(stack.run.model.classes, colours), *figures]
 
 
+def _caption(z: int, painted: str) -> str:
+    return f"cement CT, slice {z} ({painted}): image, strokes, labels"
+
+
 def _figure(source: str, caption: str) -> str:
-    return f'<figure><img src="{source}" alt="{html.escape(caption)}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+    text = html.escape(caption)
+    return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
 def _key(classes: tuple[str, ...], colours: tuple[str, ...]) -> str:
@@ -117,4 +121,5 @@ def _curve(comparison: Comparison) -> str:
         lines.append(f'<text x="330" y="{20 + 16 * number}" fill="{colour}" font-size="12">{name}</text>')
     axis = '<path d="M40 10V150H440" fill="none" stroke="#888"/><text x="40" y="168" font-size="11">epoch 1</text>'
     end = f'<text x="410" y="168" font-size="11">{last}</text><text x="4" y="14" font-size="11">{top:.2f}</text>'
-    return f'<svg viewBox="0 0 460 175" width="460" role="img" aria-label="validation loss">{axis}{end}{"".join(lines)}</svg>'
+    frame = '<svg viewBox="0 0 460 175" width="460" role="img" aria-label="validation loss">'
+    return f"{frame}{axis}{end}{''.join(lines)}</svg>"

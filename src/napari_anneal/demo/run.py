@@ -57,8 +57,9 @@ class DemoResult:
         return "\n".join(
             [
                 "",
-                f"Held-out specimens ({', '.join(HELD_OUT)}), Dice / IoU, mean over {len(self.comparison.held_out)} images; "
-                f"{self.comparison.painted_share:.1%} of the training pixels painted:",
+                f"Held-out specimens ({', '.join(HELD_OUT)}), Dice / IoU, mean over "
+                f"{len(self.comparison.held_out)} images; {self.comparison.painted_share:.1%} of the training pixels "
+                "painted:",
                 table(self.comparison.reports),
                 "",
                 f"CT stack {tuple(self.stack.segmentation.labels.shape)} painted on slices "

@@ -1,4 +1,4 @@
-"""Second half of the demo: a CT stack painted on two slices, fine-tuned from the first half's model, segmented whole."""
+"""Second half of the demo: a CT stack painted on two slices, learned from there, and segmented whole."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ __all__ = ["CLASSES", "HELD_OUT", "START", "Comparison", "compare", "paint_train
 START = "voronoi"
 CLASSES = ("matrix", "fine precipitate", "coarse precipitate")
 HELD_OUT = ("spot5", "spot6", "spot7")
-# Two trainings have to fit into three minutes on two cores: smaller batches cost less a step, and learn as much from it.
+# Two trainings have to fit into three minutes on two cores.
 EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 12, 10, 6, 224
 
 
