@@ -140,8 +140,6 @@ def test_all_jobs_together_stop_in_one_budget(qtbot) -> None:
 
 
 def test_a_long_message_is_cut_to_its_first_line() -> None:
-    text = sentence(
-        RuntimeError("Error(s) in loading state_dict:\n\tsize mismatch for a\n\tsize mismatch for b")
-    )
+    text = sentence(RuntimeError("Error(s) in loading state_dict:\n\tsize mismatch for a\n\tsize mismatch for b"))
     assert "Error(s) in loading state_dict:" in text
     assert "size mismatch" not in text

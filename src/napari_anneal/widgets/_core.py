@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari_anneal.widgets._form import Form
+from napari_anneal.widgets._torch_beside_gl import load_triton_apart
 
 __all__ = ["when_loaded"]
 
@@ -21,6 +22,7 @@ def when_loaded(form: Form, then: Callable[[], None]) -> None:
         return
 
     def load(report: Any, cancel: Any) -> None:
+        load_triton_apart()
         for name in HEAVY:
             importlib.import_module(name)
 

@@ -81,6 +81,7 @@ class Form(QWidget):
         self.job.ended.connect(self._over)
         self.bar.cancelled.connect(self.job.cancel)
         inner = QWidget()
+        inner.setObjectName("form body")
         self.body = QVBoxLayout(inner)
         self.body.setContentsMargins(EDGE, EDGE, EDGE, 0)
         self.fields = form_layout()

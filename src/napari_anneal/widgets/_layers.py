@@ -22,6 +22,7 @@ __all__ = [
     "add_class_labels",
     "check_fit",
     "group_of",
+    "hex_colour",
     "is_gold",
     "remember",
     "remember_classes",
@@ -209,10 +210,11 @@ def class_colormap(colours: Sequence[str]) -> Any:
 
 def colours_of(labels: Labels, count: int) -> tuple[str, ...]:
     """The colours that labels 1…count have on a layer, as ``#rrggbb``: a model goes on in the colours painted with."""
-    return tuple(_hex(labels.get_color(k)) for k in range(1, count + 1))
+    return tuple(hex_colour(labels.get_color(k)) for k in range(1, count + 1))
 
 
-def _hex(rgba: npt.NDArray[Any] | None) -> str:
+def hex_colour(rgba: npt.NDArray[Any] | None) -> str:
+    """An RGB(A) colour in 0…1 as ``#rrggbb``."""
     red, green, blue = (128, 128, 128) if rgba is None else (round(float(c) * 255) for c in rgba[:3])
     return f"#{red:02x}{green:02x}{blue:02x}"
 

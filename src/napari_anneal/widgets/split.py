@@ -204,7 +204,7 @@ class SplitWidget(Form):
             return
 
         def work(report: Any, cancel: Any) -> list[Sample]:
-            from napari_anneal.samples import read_samples
+            from napari_anneal.samples.reading import read_samples
 
             return list(read_samples(Path(path).expanduser()))
 
@@ -228,8 +228,8 @@ class SplitWidget(Form):
     def _run(self) -> None:
         if not self.entries:
             raise InputError(
-                "There is nothing to split: open images and paint on Labels layers of the same shape, or choose a folder "
-                "with images/ and labels/."
+                "There is nothing to split: open images and paint on Labels layers of the same shape, or choose a "
+                "folder with images/ and labels/."
             )
         samples = [
             replace(entry.sample, group=self.group(row))
