@@ -1,9 +1,9 @@
 """Who is whose neighbour: the planes between a cell and the cells it touches, from a regular triangulation.
 
 With V_i(x) = (x − s_i)ᵀM(x − s_i) − w_i, cell i is where V_i is least, and the boundary to cell j is the plane
-V_i = V_j. A cell is convex, so the distance from x to its boundary is that to the nearest plane, and only the planes of true
-neighbours can be nearest. The neighbours are the edges of the regular (weighted Delaunay) triangulation: the lower hull
-of the seeds lifted onto the paraboloid |u|² − w, with u = Lᵀs and M = LLᵀ.
+V_i = V_j. A cell is convex, so the distance from x to its boundary is that to the nearest plane, and only the
+planes of true neighbours can be nearest. The neighbours are the edges of the regular (weighted Delaunay)
+triangulation: the lower hull of the seeds lifted onto the paraboloid |u|² − w, with u = Lᵀs and M = LLᵀ.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ __all__ = ["Cells", "find_cells", "metric_matrix"]
 FloatArray = npt.NDArray[np.float64]
 # Up to this many seeds every other seed is taken as a neighbour: exact too, and no triangulation can degenerate.
 ALL_PAIRS = 8
-# Corners of the simplex that closes the triangulation, in extents of the seeds. It only hides neighbours whose common
-# face lies about as far away as the corners.
-FAR = 1e4
+# Seeds closer than this (px, as decimals) count as one: a triangulation cannot tell them apart reliably.
+DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +64,26 @@ def find_cells(seeds: FloatArray, weights: FloatArray | None = None, metric: Flo
     Parameters
     ----------
     seeds
-        ``(N, 2)`` or ``(N, 3)``, pixel indices. Duplicates are allowed: the first of them owns the cell.
+        ``(N, 2)`` or ``(N, 3)``, pixel indices. Duplicates are allowed: the heaviest, then
+        the first of them owns the cell.
     weights
         ``(N,)`` in px², as subtracted from the squared distance; ``None``: all zero (Voronoi).
     metric
         ``(ndim, ndim)`` symmetric positive definite; ``None``: Euclidean.
+
+    Returns
+    -------
+    Cells
+        In (Z, Y, X) order whatever the dimension.
     """
     count, ndim = seeds.shape
+    seeds = np.round(seeds, DECIMALS)
     matrix = np.eye(ndim) if metric is None else metric
     weight = np.zeros(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    first, second = _edges(seeds @ np.linalg.cholesky(matrix), weight)
+    first, second = _edges(seeds, weight, np.asarray(np.linalg.cholesky(matrix), dtype=np.float64))
     stretched = seeds @ matrix
     normal = stretched[first] - stretched[second]
     norm = np.sqrt((normal**2).sum(axis=1))
-    real = norm > 0  # duplicates have no plane between them
-    first, second, normal, norm = first[real], second[real], normal[real], norm[real]
     height = (seeds * stretched).sum(axis=1) - weight
     planes = np.zeros((2 * first.size, 4))
     planes[: first.size, 3 - ndim : 3] = normal / norm[:, None]
@@ -101,35 +105,42 @@ def find_cells(seeds: FloatArray, weights: FloatArray | None = None, metric: Flo
     )
 
 
-def _edges(points: FloatArray, weights: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _edges(
+    points: FloatArray, weights: FloatArray, root: FloatArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Each pair of neighbouring seeds once: the edges of the regular triangulation."""
-    count, ndim = points.shape
-    if count <= ALL_PAIRS:
-        first, second = np.triu_indices(count, 1)
+    # Of coincident seeds only the heaviest, and of equal ones the first, can own anything.
+    order = np.lexsort((np.arange(len(points)), -weights, *points.T))
+    repeated = (np.diff(points[order], axis=0) == 0).all(axis=1)
+    if repeated.any():
+        kept = order[np.concatenate([[True], ~repeated])]
+        first, second = _edges(points[kept], weights[kept], root)
+        return kept[first], kept[second]
+    if len(points) <= ALL_PAIRS:
+        first, second = np.triu_indices(len(points), 1)
         return first.astype(np.int64), second.astype(np.int64)
-    from scipy.spatial import ConvexHull, Delaunay
+    from scipy.spatial import ConvexHull, Delaunay, QhullError
 
-    centre = points.mean(axis=0)
-    centred = points - centre
-    extent = max(float(np.abs(centred).max()), 1.0)
-    # Far corners make any set of seeds (collinear, all equal) span the space.
-    corners = np.concatenate([np.eye(ndim), -np.ones((1, ndim))]) * (extent * FAR)
-    corners += np.linspace(0.1, 0.3, ndim) * extent
-    if np.ptp(weights) == 0:
-        simplices = Delaunay(np.concatenate([centred, corners])).simplices
+    # Seeds on a line or in a plane are triangulated within it: their cells are prisms across it.
+    centred = (points - points.mean(axis=0)) @ root
+    _, extent, axes = np.linalg.svd(centred, full_matrices=False)
+    rank = int((extent > 1e-9 * extent[0]).sum())
+    flat = centred if rank == points.shape[1] else centred @ axes[:rank].T
+    if rank > 1 and np.ptp(weights) == 0:
+        simplices = Delaunay(flat).simplices
     else:
-        # Scale to unit size: the lifted coordinate grows with the square.
-        scaled = np.concatenate([centred, corners]) / extent
-        lift = (scaled**2).sum(axis=1)
-        lift[:count] -= weights / extent**2
-        hull = ConvexHull(np.column_stack([scaled, lift]))
-        simplices = hull.simplices[hull.equations[:, ndim] < 0]
-    ends = np.sort(
-        np.concatenate([simplices[:, [a, b]] for a in range(ndim + 1) for b in range(a + 1, ndim + 1)]).astype(
-            np.int64
-        ),
-        axis=1,
-    )
-    ends = ends[ends[:, 1] < count]
-    codes = np.unique(ends[:, 0] * count + ends[:, 1])
-    return codes // count, codes % count
+        scale = np.abs(flat).max()
+        lift = (flat**2).sum(axis=1) / scale**2 - weights / scale**2
+        lifted = np.column_stack([flat / scale, lift])
+        try:
+            hull = ConvexHull(lifted)
+        except QhullError:
+            # Weights that undo the lift put all in one plane. Joggled input never fails, and what it adds or
+            # drops then are faces of no extent.
+            hull = ConvexHull(lifted, qhull_options="QJ")
+        simplices = hull.simplices[hull.equations[:, rank] < 0]
+    corners = range(simplices.shape[1])
+    ends = np.concatenate([simplices[:, [a, b]] for a in corners for b in corners if a < b]).astype(np.int64)
+    ends.sort(axis=1)
+    codes = np.unique(ends[:, 0] * len(points) + ends[:, 1])
+    return codes // len(points), codes % len(points)

@@ -76,8 +76,8 @@ def throw_darts(
                 break
         if not free:
             misses += 1
-            if misses > 60:
-                radius *= 0.97
+            if misses > 120:
+                radius *= 0.98
                 misses = 0
             continue
         misses = 0

@@ -1,4 +1,4 @@
-"""One random generator for every step of a synthesis, so that changing one step leaves the draws of all others alone."""
+"""A random generator for every step of a synthesis: changing one step leaves the draws of all others alone."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Compiled kernels: who owns each pixel, and how far it is to the boundary of its cell.
 
 Along an image row all V_i(x) share their quadratic term, so the owners are the lower envelope of straight lines
-whose slopes have the same order in every row: after one sort, a row costs O(seeds that can reach it + pixels). Seeds are
-culled for a block of rows at a time. On the run of pixels a cell owns, the distance is the least of a few functions that are
-affine in x.
+whose slopes have the same order in every row: after one sort, a row costs O(seeds that can reach it + pixels).
+Seeds are culled for a block of rows at a time. On the run of pixels a cell owns, the distance is the least of a
+few functions that are affine in x.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ def fill_rows(
             bound = -np.inf
             for k in range(top):
                 i = stack[k]
+                if left[k + 1] < origin[2] or left[k] > origin[2] + width - 1:
+                    continue
                 for end in range(2):
                     # Over its stretch of the row V_i is convex, so it is largest at an end.
                     x = left[k + end]

@@ -71,6 +71,6 @@ def _geometry(
         rng = generator(seed, Step.BENDING)
         for axis in range(3 - ndim, 3):
             shift[axis] = np.float32(recipe.waviness) * smooth_noise(full, recipe.bend_length, rng)
-    first, _ = tessellate(cells, full[-ndim:-1] + (1,), with_distance=False)
+    first, _ = tessellate(cells, (*full[-ndim:-1], 1), with_distance=False)
     labels, distance = bend(cells, shift, recipe.smoothing, int(first.flat[0]))
     return cells, labels, distance, shift if recipe.waviness > 0 else None

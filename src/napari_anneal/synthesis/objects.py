@@ -16,6 +16,7 @@ from napari_anneal.synthesis.cells import find_cells
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.matrix import clean_objects, polished_objects
 from napari_anneal.synthesis.microscope import gaussian_blur, take_image
+from napari_anneal.synthesis.objects_recipe import Objects
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.seeds import clustered, hard_core, relax
@@ -40,10 +41,16 @@ class _Population:
 def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
     """Geometry, then appearance, of a recipe of kind 'objects'."""
     objects, ndim = recipe.objects, len(recipe.shape)
-    full = (1, *recipe.shape) if ndim == 2 else recipe.shape
     rng = generator(seed, Step.OBJECTS)
-    centres = _centres(recipe, objects.diameter, objects.volume_fraction, rng)
-    coarse = _grow(recipe, centres, objects.diameter, objects.volume_fraction, None, rng)
+    diameter, fraction = objects.diameter, objects.volume_fraction
+    if recipe.points is None:
+        centres = _centres(recipe, diameter, fraction, rng)
+    else:
+        # The number is given, so the size follows from the fraction.
+        centres = np.array(recipe.points, dtype=np.float64)
+        each = fraction * math.prod(recipe.shape) / len(centres)
+        diameter = (each / _mean_volume(objects, 1.0, ndim)) ** (1 / ndim)
+    coarse = _grow(recipe, centres, diameter, fraction, None, rng)
     outside, number = coarse.outside, np.where(coarse.outside < 0, coarse.owner + 2, 1)
     seeds, is_fine = coarse.seeds, np.zeros(len(coarse.seeds), dtype=bool)
     if objects.fine_fraction > 0:
@@ -67,7 +74,7 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
         grains=grains.reshape(recipe.shape),
         distance=np.abs(outside).reshape(recipe.shape),
         phase=np.where(outside < 0, 2, 1).astype(np.uint8).reshape(recipe.shape),
-        seeds=seeds[present][:, 3 - ndim :] if len(full) == 3 else seeds[present],
+        seeds=seeds[present][:, 3 - ndim :],
     )
 
 
@@ -76,21 +83,25 @@ def _centres(
 ) -> npt.NDArray[np.float64]:
     """As many centres ``(N, ndim)`` as objects of that size need to take that share."""
     objects, shape = recipe.objects, recipe.shape
-    if recipe.points is not None and diameter == objects.diameter:
-        return np.array(recipe.points, dtype=np.float64)
-    ndim, cv, p = len(shape), objects.size_dispersion, objects.exponent
-    # Volume of a superellipsoid of half axes 1, and the moment E[d^n] of log-normal diameters.
-    unit = (2 * math.gamma(1 + 1 / p)) ** ndim / math.gamma(1 + ndim / p)
-    moment = (1 + cv**2) ** (ndim * (ndim - 1) / 2)
-    count = max(1, round(fraction * math.prod(shape) / (unit * (diameter / 2) ** ndim * moment)))
+    ndim = len(shape)
+    count = max(1, round(fraction * math.prod(shape) / _mean_volume(objects, diameter, ndim)))
     if recipe.placement == "clustered":
         seeds = clustered(shape, count, recipe.cluster_size, recipe.cluster_radius, rng)
     else:
         spacing = (math.prod(shape) / count) ** (1 / ndim)
         # At random but without overlap; even placement starts from the largest distance that can be kept.
-        keep = 0.95 * spacing if recipe.placement == "blue_noise" else diameter * (1 + cv / 2) + objects.gap
+        even = recipe.placement == "blue_noise"
+        keep = 0.95 * spacing if even else diameter * (1 + objects.size_dispersion / 2) + objects.gap
         seeds = hard_core(shape, count, min(keep, 0.95 * spacing), rng)
     return relax(seeds, shape, recipe.lloyd_rounds)
+
+
+def _mean_volume(objects: Objects, diameter: float, ndim: int) -> float:
+    """Mean area (px²) or volume (px³) of superellipsoids whose diameters are log-normal about the given mean."""
+    p = objects.exponent
+    unit = (2 * math.gamma(1 + 1 / p)) ** ndim / math.gamma(1 + ndim / p)
+    moment = (1 + objects.size_dispersion**2) ** (ndim * (ndim - 1) / 2)
+    return float(unit * (diameter / 2) ** ndim * moment)
 
 
 def _grow(
@@ -115,7 +126,8 @@ def _grow(
     axes = np.column_stack([radius * np.sqrt(stretch), radius / np.sqrt(stretch), radius])
     angle = np.deg2rad(objects.direction_deg + objects.direction_spread_deg * rng.normal(size=count))
     cells = find_cells(centres, radius**2)
-    owner, border = (a.reshape(full) for a in tessellate(cells, recipe.shape))
+    owner, border = tessellate(cells, recipe.shape)
+    owner, border = owner.reshape(full), border.reshape(full)
     level, slope = np.empty(full, dtype=np.float32), np.empty(full, dtype=np.float32)
     object_levels(owner, cells.seeds, axes, angle, objects.exponent, level, slope)
     if objects.irregularity > 0:
@@ -145,9 +157,11 @@ def _rounded(outside: FloatImage, sigma: float, wanted: int) -> FloatImage:
     smooth = gaussian_blur(np.clip(outside, -3 * sigma, 3 * sigma), sigma)
     size = min(wanted, smooth.size - 1)
     smooth -= np.partition(smooth.ravel(), size)[size]
-    axes = tuple(axis for axis, n in enumerate(smooth.shape) if n > 1)
-    gradient = np.gradient(smooth, axis=axes) if axes else []
-    steepness = np.sqrt(sum((g * g for g in ([gradient] if len(axes) == 1 else gradient)), np.float32(0.0)))
+    square = np.zeros_like(smooth)
+    for axis, n in enumerate(smooth.shape):
+        if n > 1:
+            square += np.asarray(np.gradient(smooth, axis=axis)) ** 2
+    steepness = np.maximum(np.sqrt(square), np.float32(0.35))
     near = np.abs(outside) < 2.5 * sigma
     # Away from the outline the clipped field is flat, and the distance known before is the better one.
-    return np.where(near, smooth / np.maximum(steepness, np.float32(0.35)), outside).astype(np.float32)
+    return np.where(near, smooth / steepness, outside).astype(np.float32)

@@ -16,7 +16,9 @@ class Objects(Validated):
     """
 
     volume_fraction: float = Field(0.15, gt=0, le=0.8, description="Share of the image the coarse objects take.")
-    diameter: float = Field(16.0, ge=2, description="Mean diameter (px) of the coarse objects.")
+    diameter: float = Field(
+        16.0, ge=2, description="Mean diameter (px) of the coarse objects; with given points it follows."
+    )
     size_dispersion: float = Field(0.25, ge=0, le=1.5, description="Coefficient of variation of the diameters.")
     exponent: float = Field(2.0, ge=1.5, le=12, description="Superellipse exponent: 2 ellipse, 4-8 rounded cuboid.")
     elongation: float = Field(1.2, ge=1, le=20, description="Mean length over width.")

@@ -31,8 +31,9 @@ def paint_grains(
     """Grey level of every pixel from its grain and from the boundaries near it.
 
     ``grain`` rows: level, slope (z, y, x), texture amplitude, twin step, twin direction / period (z, y, x), twin
-    share. ``edge`` rows: contrast, half width, relief. ``swell`` is the
-    factor on boundary widths at each pixel. ``settings``: mean grey, groove texture, softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
+    share. ``edge`` rows: contrast, half width, relief. ``swell`` is the factor on boundary widths at each pixel.
+    ``settings``: mean grey, groove texture, softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight
+    boundaries.
     """
     depth, height, width = labels.shape
     mean, grit, softness = settings[0], settings[1], settings[2]

@@ -65,8 +65,8 @@ class AppearanceRanges(Validated):
     visibility: float = Field(
         1.5,
         ge=0,
-        description="Least contrast of grains, boundaries or objects, in deviations of noise and texture together: a label "
-        "that nothing in the image speaks for teaches guessing. 0: whatever the ranges give.",
+        description="Least contrast of grains, boundaries or objects, in deviations of noise and texture together: "
+        "a label that nothing in the image speaks for teaches guessing. 0: whatever the ranges give.",
     )
 
     def draw(self, rng: np.random.Generator) -> Appearance:
@@ -186,8 +186,8 @@ class RecipeRanges(Validated):
         cell = np.pi / 4 * diameter**2 if len(self.shape) == 2 else np.pi / 6 * diameter**3
         picked["n_seeds"] = max(1, round(size / cell))
         picked["lloyd_rounds"] = round(picked["lloyd_rounds"])
-        real = (4 / np.pi * size / picked["n_seeds"]) ** 0.5 if len(self.shape) == 2 else diameter
-        picked["waviness_length"] = max(2.0, picked["waviness_length"] * min(real, diameter))
+        # Few seeds on a small image make grains larger than asked; bending goes by the size asked for.
+        picked["waviness_length"] = max(2.0, picked["waviness_length"] * diameter)
         picked["waviness"] *= picked["waviness_length"]
         picked["smoothing"] *= diameter
         if picked["kind"] == "objects":

@@ -85,8 +85,9 @@ class MicrostructureRecipe(Validated):
             object.__setattr__(self, "n_seeds", len(self.points))
         if self.kind == "grains" and self.boundary_width > 1 and self.boundary_width >= self.grain_diameter:
             raise ValueError(
-                f"boundary_width {self.boundary_width:g} px is wider than the mean grain of {self.grain_diameter:.2g} px, so "
-                "nothing but boundary would be left; use fewer seeds or a thinner boundary"
+                f"boundary_width {self.boundary_width:g} px is wider than the mean grain of "
+                f"{self.grain_diameter:.2g} px, so nothing but boundary would be left; "
+                "use fewer seeds or a thinner boundary"
             )
         if self.waviness > 0 and self.waviness * 5 > self.bend_length:
             raise ValueError(

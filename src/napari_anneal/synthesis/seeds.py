@@ -29,7 +29,7 @@ def place_seeds(recipe: MicrostructureRecipe, rng: np.random.Generator, metric: 
 
 def uniform(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> FloatArray:
     """Seeds placed independently and uniformly: their cells are the Poisson-Voronoi tessellation."""
-    return rng.random((count, len(shape))) * np.array(shape) - 0.5
+    return np.asarray(rng.random((count, len(shape))) * np.array(shape) - 0.5, dtype=np.float64)
 
 
 def blue_noise(

@@ -18,7 +18,8 @@ def smooth_noise(
 ) -> FloatImage:
     """Gaussian random field of mean 0 and deviation 1 that varies over ``length`` px; float32 ``(Z, Y, X)``.
 
-    A 2D field is asked for with Z = 1; three lengths (Z, Y, X) make streaks. Twice continuously differentiable, so a shift by it bends without kinks.
+    A 2D field is asked for with Z = 1; three lengths (Z, Y, X) make streaks. Twice continuously differentiable, so a
+    shift by it bends without kinks.
     """
     varying = [n > 1 for n in shape]
     step = np.maximum(np.broadcast_to(np.asarray(length, dtype=np.float64), 3), 1.0)

@@ -1,4 +1,4 @@
-"""Rungs 1 and 2: the specimen itself, before any microscope: grain contrast, texture, twins, and real-looking boundaries."""
+"""Rungs 1 and 2: the specimen before any microscope: grain contrast, texture, twins, boundaries as they really look."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ def object_levels(
 ) -> None:
     """Fill ``level`` = (Σ|q/a|^p)^(1/p) and ``slope`` = |∇level| (1/px) for the object of each pixel's cell.
 
-    ``axes`` rows are the half axes (px) along, across and out of the (Y, X) plane; ``direction`` the angle (rad) of each.
+    ``axes`` rows are the half axes (px) along, across and out of the (Y, X) plane; ``direction`` is the angle (rad)
+    of each object from the X axis towards +Y.
     """
     depth, height, width = labels.shape
     cosine, sine = np.cos(direction), np.sin(direction)

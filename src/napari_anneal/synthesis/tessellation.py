@@ -1,8 +1,9 @@
-"""Exact Voronoi, power and anisotropic cells on the pixel grid in 2D and 3D, with the exact distance to their boundaries."""
+"""Exact Voronoi, power and anisotropic cells on a 2D or 3D grid, with the exact distance to their boundaries."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ def tessellate(
     else:
         cuts = np.linspace(0, n_blocks, 4 * workers + 1).astype(int).tolist()
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, zip(cuts[:-1], cuts[1:], strict=True)))
+            list(pool.map(work, pairwise(cuts)))
     if not with_distance:
         return labels.reshape(shape), np.empty(0, dtype=np.float32)
     return labels.reshape(shape), distance.reshape(shape)
@@ -82,6 +83,8 @@ def bend(
 
     Parameters
     ----------
+    cells
+        Seeds and neighbours, see `find_cells`.
     shift
         ``(3, Z, Y, X)`` float32 px: where each pixel looks up its cell, less its own place.
     smoothing
