@@ -78,14 +78,8 @@ def test_grains_differ_by_the_asked_contrast():
 
 @pytest.mark.parametrize("contrast", [-0.3, 0.3])
 def test_boundaries_are_dark_or_bright_by_the_sign_of_their_contrast(contrast):
-    look = {
-        "grain_contrast": 0,
-        "faint_boundaries": 0,
-        "contrast_spread": 0,
-        "groove_width_spread": 0,
-        "groove_roughness": 0,
-    }
-    m = specimen(boundary_contrast=contrast, groove_width=4.0, **look)
+    look = {"grain_contrast": 0, "faint_boundaries": 0, "contrast_spread": 0, "groove_roughness": 0}
+    m = specimen(boundary_contrast=contrast, groove_width=4.0, groove_width_spread=0, **look)
     assert np.median(m.image[m.distance < 0.5]) == pytest.approx(0.5 + contrast, abs=0.01)
     assert m.image[m.distance > 6] == pytest.approx(0.5, abs=1e-4)
 

@@ -206,8 +206,10 @@ def walk_pixels(
     at_row = begin
     for z in range(depth):
         za, zb = max(z - 1, 0), min(z + 1, depth - 1)
+        per_z = 1.0 / max(zb - za, 1)
         for y in range(height):
             ya, yb = max(y - 1, 0), min(y + 1, height - 1)
+            per_y = 1.0 / max(yb - ya, 1)
             owner = at_row
             for x in range(width):
                 pz, py, px = z + shift[0, z, y, x], y + shift[1, z, y, x], x + shift[2, z, y, x]
@@ -226,15 +228,16 @@ def walk_pixels(
                     at_row = owner
                 labels[z, y, x] = owner
                 xa, xb = max(x - 1, 0), min(x + 1, width - 1)
+                per_x = 0.5 if xb - xa == 2 else 1.0
                 excess = 0.0
                 for a in range(3):
                     # For 2D the shift along Z is zero, and so are its differences.
                     if a == 0 and depth == 1:
                         jac[0, 0] = 1.0
                         continue
-                    jac[a, 0] = (shift[a, zb, y, x] - shift[a, za, y, x]) / max(zb - za, 1)
-                    jac[a, 1] = (shift[a, z, yb, x] - shift[a, z, ya, x]) / max(yb - ya, 1)
-                    jac[a, 2] = (shift[a, z, y, xb] - shift[a, z, y, xa]) / max(xb - xa, 1)
+                    jac[a, 0] = (shift[a, zb, y, x] - shift[a, za, y, x]) * per_z
+                    jac[a, 1] = (shift[a, z, yb, x] - shift[a, z, ya, x]) * per_y
+                    jac[a, 2] = (shift[a, z, y, xb] - shift[a, z, y, xa]) * per_x
                     excess += jac[a, 0] * jac[a, 0] + jac[a, 1] * jac[a, 1] + jac[a, 2] * jac[a, 2]
                     jac[a, a] += 1.0
                 # No normal is stretched more than this, so most planes are out of question at once.
