@@ -85,7 +85,7 @@ class ClassTable(QTableWidget):
         self.verticalHeader().setVisible(False)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setToolTip("The classes painted so far. Paint label 1 for the first class, 2 for the second, and so on.")
-        self._job = Job(self)
+        self._job = job = Job()
         self._job.done.connect(self._show)
         self._again = False
         self._timer = QTimer(self)
@@ -93,7 +93,7 @@ class ClassTable(QTableWidget):
         self._timer.setInterval(COUNT_DELAY_MS)
         self._timer.timeout.connect(self._count)
         self.itemChanged.connect(self._renamed)
-        self.destroyed.connect(self._job.stop)
+        self.destroyed.connect(lambda: job.stop())
         self._fit()
 
     def follow(self) -> None:
@@ -102,7 +102,9 @@ class ClassTable(QTableWidget):
             emitter.disconnect(callback)
         self._connected = []
         for layer in {id(a): a for a in self._layers()}.values():
-            for name in ("paint", "data", "labels_update"):
+            # Undo and redo tell nothing but that the slice was drawn again.
+            undo = ("set_data",) if isinstance(layer.data, np.ndarray) else ()
+            for name in ("paint", "data", "labels_update", *undo):
                 emitter = getattr(layer.events, name)
                 emitter.connect(self._painted)
                 self._connected.append((emitter, self._painted))

@@ -21,6 +21,8 @@ __all__ = [
     "Snapshot",
     "add_class_labels",
     "check_fit",
+    "class_colormap",
+    "colours_of",
     "group_of",
     "hex_colour",
     "is_gold",
@@ -54,6 +56,12 @@ class Snapshot:
     def spacing(self) -> tuple[float, ...]:
         """Pixel size along each axis, without the colour axis."""
         return tuple(float(s) for s in self.placement["scale"])
+
+    @property
+    def unit(self) -> str | None:
+        """Name of the unit of ``spacing``, such as ``micrometer``; ``None`` for pixels and for mixed units."""
+        units = {str(unit) for unit in self.placement.get("units", ())}
+        return units.pop() if len(units) == 1 and units != {"pixel"} else None
 
     @property
     def is_stack(self) -> bool:

@@ -144,7 +144,7 @@ class Job:
         report(ModelReady(model.classes, model.colours, model.card.name or "model"))
         file = None
         if self.out is not None and self.z is None:
-            volume = LabelVolume(planes.shape, dtype, planes.spacing, model.classes, model.colours)
+            volume = LabelVolume(planes.shape, dtype, planes.spacing, model.classes, model.colours, planes.unit)
             file = open_sink(self.out, volume, self.overwrite, None)
         stack = self.image.is_stack
         pixels = np.zeros(count + 1, dtype=np.int64)
@@ -163,6 +163,16 @@ class Job:
             done, len(work),
         )  # fmt: skip
         return Outcome(result, shares(pixels[1:], model.classes))
+
+
+def known(unit: str | None) -> str | None:
+    """Symbol of a unit if files have a word for it: a layer in seconds or degrees is written without one."""
+    from napari_anneal.inference.units import unit_symbol
+
+    try:
+        return unit_symbol(unit)
+    except InputError:
+        return None
 
 
 def shares(pixels: npt.NDArray[np.int64], classes: tuple[str, ...]) -> str:

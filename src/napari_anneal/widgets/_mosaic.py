@@ -78,11 +78,14 @@ class MosaicOrder:
 
 
 def crop_window(labels: npt.NDArray[np.int64], side: int) -> tuple[slice, slice]:
-    """The square of ``side`` around the middle of the paint (of the image, where nothing is painted)."""
-    painted = np.argwhere(labels)
-    middle = painted.mean(axis=0) if len(painted) else np.array(labels.shape) / 2
-    starts = [int(np.clip(round(m - side / 2), 0, n - side)) for m, n in zip(middle, labels.shape, strict=True)]
-    return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
+    """The square of ``side`` with the most paint in it (the middle of the image, where nothing is painted)."""
+    if labels.any():
+        total = np.pad((labels != 0).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+        y, x = np.unravel_index(int(inside.argmax()), inside.shape)
+    else:
+        y, x = ((n - side) // 2 for n in labels.shape)
+    return slice(int(y), int(y) + side), slice(int(x), int(x) + side)
 
 
 def tiled(cells: list[npt.NDArray[Any]], columns: int) -> npt.NDArray[Any]:

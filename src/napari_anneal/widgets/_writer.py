@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from napari_anneal.errors import InputError
-from napari_anneal.widgets._layers import GROUP_KEY, hex_colour
+from napari_anneal.widgets._layers import GROUP_KEY, Snapshot, hex_colour
+from napari_anneal.widgets._live import known
 from napari_anneal.widgets._torch_beside_gl import load_triton_apart
 
 __all__ = ["write_labels"]
@@ -40,7 +41,8 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     colours = tuple(hex_colour(colormap.map(k)) for k in range(1, len(classes) + 1)) if colormap is not None else ()
     spacing = tuple(float(s) for s in attributes.get("scale", ())) or None
     # napari has asked already whether to replace what is there; other things than an earlier result are refused.
-    sink = open_sink(path, LabelVolume(shape, dtype, spacing, classes, colours), overwrite=True, source=None)
+    unit = known(Snapshot("", labels, "", {"units": attributes.get("units") or ()}).unit)
+    sink = open_sink(path, LabelVolume(shape, dtype, spacing, classes, colours, unit), overwrite=True, source=None)
     sink.open()
     for z, plane in enumerate(planes):
         sink.write(z, np.asarray(plane).astype(dtype))
