@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,8 +68,8 @@ def test_wrong_json_is_one_sentence():
 
 def test_a_recipe_is_frozen_and_a_copy_is_checked():
     recipe = MicrostructureRecipe()
-    with pytest.raises(ValueError, match="frozen"):
-        recipe.n_seeds = 3  # type: ignore[misc]
+    with pytest.raises(InputError, match="model_copy"):
+        recipe.n_seeds = 3
     assert recipe.model_copy(update={"n_seeds": 7}).n_seeds == 7
     with pytest.raises(InputError, match="n_seeds"):
         recipe.model_copy(update={"n_seeds": 0})
@@ -135,6 +136,27 @@ def test_a_wrong_range_is_one_sentence_when_the_ranges_are_made(settings, names)
     with pytest.raises(InputError, match=names) as caught:
         RecipeRanges(**settings)
     assert "\n" not in str(caught.value)
+
+
+def test_points_may_come_as_an_array():
+    points = np.array([[3.0, 4.0], [5.5, 6.25]])
+    recipe = MicrostructureRecipe(shape=np.array([9, 9]), placement="points", points=points)
+    assert recipe.points == ((3.0, 4.0), (5.5, 6.25))
+    assert recipe.n_seeds == 2
+
+
+def test_kernels_compile_where_nothing_can_be_cached(monkeypatch):
+    from napari_anneal.synthesis import compiled
+
+    real = compiled.njit
+
+    def without_a_folder(**options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(compiled, "njit", without_a_folder)
+    assert compiled.compiled(lambda x: 2 * x)(21) == 42
 
 
 def test_building_a_recipe_loads_neither_numba_nor_scipy():

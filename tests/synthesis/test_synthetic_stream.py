@@ -82,6 +82,14 @@ def test_spans_fill_their_range_and_are_absent_as_often_as_asked():
     assert picks.count("a") / 4000 == pytest.approx(0.75, abs=0.03)
 
 
+@pytest.mark.parametrize("shape", [(6, 6), (16, 40), (3, 12, 12)])
+def test_small_shapes_still_show_more_than_one_grain(shape):
+    ranges = RecipeRanges(shape=shape, kind=("grains", "objects"), boundary_width=1.0)
+    for m in islice(SyntheticStream(ranges, seed=3), 12):
+        assert m.recipe.kind == "objects" or m.recipe.n_seeds > 1
+        assert m.image.shape == shape
+
+
 def test_volumes_stream_too():
     m = SyntheticStream(RecipeRanges(shape=(16, 32, 32), grain_diameter=(8, 14)), seed=0)[0]
     assert m.image.shape == (16, 32, 32)

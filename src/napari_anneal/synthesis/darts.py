@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["throw_darts"]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def throw_darts(
     size: npt.NDArray[np.float64],
     metric: npt.NDArray[np.float64],

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["fill_rows", "walk_pixels"]
 
 Array = npt.NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _envelope(
     lines: npt.NDArray[np.int64], slope: Array, offset: Array, stack: npt.NDArray[np.int64], left: Array
 ) -> int:
@@ -50,7 +51,7 @@ def _envelope(
     return top
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def fill_rows(
     seeds: Array,
     weights: Array,
@@ -168,7 +169,7 @@ def fill_rows(
                         )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _distance_of_run(
     planes: Array, first: int, last: int, z: int, y: int, x0: int, run: npt.NDArray[np.float32]
 ) -> None:
@@ -183,7 +184,7 @@ def _distance_of_run(
         run[k] = max(run[k], np.float32(0.0))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def walk_pixels(
     start: npt.NDArray[np.int64],
     neighbour: npt.NDArray[np.int32],
@@ -257,7 +258,7 @@ def walk_pixels(
                 distance[z, y, x] = max(least, 0.0)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _stretch(planes: Array, e: int, jac: Array) -> float:
     """By how much the bending stretches the normal of a plane: |Jᵀg|."""
     total = 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["paint_grains", "shift_lines", "stamp"]
 
@@ -12,7 +13,7 @@ FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def paint_grains(
     labels: npt.NDArray[np.int32],
     seeds: Array,
@@ -84,7 +85,7 @@ def paint_grains(
                 out[z, y, x] = value
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def stamp(image: FloatImage, rough: FloatImage, marks: Array) -> None:
     """Blend capsules (a segment with round ends: a scratch, or a pore where it is short) into the image.
 
@@ -117,7 +118,7 @@ def stamp(image: FloatImage, rough: FloatImage, marks: Array) -> None:
                     image[z, y, x] = value
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def shift_lines(image: FloatImage, shifts: Array, out: FloatImage) -> None:
     """Displace every line along X by its own sub-pixel shift ``(Z, Y)``; ends repeat the last pixel."""
     depth, height, width = image.shape

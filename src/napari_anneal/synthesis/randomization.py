@@ -24,6 +24,10 @@ def _span(low: float, high: float, *, log: bool = False, often: float = 1.0, oth
     return Field(default=Span(low=low, high=high, log=log, probability=often, otherwise=otherwise))
 
 
+# Objects below this many pixels across cannot be told from noise, let alone be outlined.
+SMALLEST_FINE = 1.5
+
+
 class AppearanceRanges(Validated):
     """Ranges of `Appearance`, field by field; meanings and units are the same."""
 
@@ -111,15 +115,21 @@ class ObjectRanges(Validated):
     rim: Span = _span(-0.15, 0.3, often=0.6)
     rim_width: Span = _span(1.0, 10.0, log=True)
 
-    def draw(self, rng: np.random.Generator) -> Objects:
-        """One population out of the ranges."""
-        return Objects(**_draw_fields(self, rng))
+    def draw(self, rng: np.random.Generator, largest: float = np.inf) -> Objects:
+        """One population out of the ranges, no object on average larger than ``largest`` px."""
+        drawn = _draw_fields(self, rng)
+        drawn["diameter"] = max(2.0, min(drawn["diameter"], largest))
+        drawn["fine_diameter"] = min(drawn["fine_diameter"], drawn["diameter"] / 2)
+        if drawn["fine_diameter"] < SMALLEST_FINE:
+            drawn["fine_diameter"], drawn["fine_fraction"] = SMALLEST_FINE, 0.0
+        return Objects(**drawn)
 
 
 class RecipeRanges(Validated):
     """Ranges of `MicrostructureRecipe`: a `Span` or ``(low, high)`` or a number each, a `Choice` for names.
 
-    The number of seeds follows from the grain diameter, so the same ranges serve every shape.
+    The number of seeds follows from the grain diameter, so the same ranges serve every shape; where the shape is
+    small, grains and objects are no larger than half and a third of its shorter side.
 
     Raises
     ------
@@ -180,8 +190,9 @@ class RecipeRanges(Validated):
 
         Every setting takes the same number of draws whatever its range, so narrowing one leaves the others alone.
         """
-        picked = _draw_fields(self, rng)
-        diameter = picked.pop("grain_diameter")
+        side = float(min(self.shape[-2:]))
+        picked = _draw_fields(self, rng, objects={"largest": side / 3})
+        diameter = max(1.0, min(picked.pop("grain_diameter"), side / 2))
         size = float(np.prod(np.array(self.shape, dtype=np.float64)))
         cell = np.pi / 4 * diameter**2 if len(self.shape) == 2 else np.pi / 6 * diameter**3
         picked["n_seeds"] = max(1, round(size / cell))
@@ -218,13 +229,13 @@ class _Constant:
         return self.value if size is None else np.array([0.0, self.value])
 
 
-def _draw_fields(ranges: Validated, rng: Any) -> dict[str, Any]:
-    """Draw every field that is a range or a choice; carry the fixed ones over."""
+def _draw_fields(ranges: Validated, rng: Any, **limits: dict[str, float]) -> dict[str, Any]:
+    """Draw every field that is a range or a choice, within limits of its own; carry the fixed ones over."""
     drawn: dict[str, Any] = {}
     for name in type(ranges).model_fields:
         value = getattr(ranges, name)
         drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges))
-        drawn[name] = value.draw(rng) if drawable else value
+        drawn[name] = value.draw(rng, **limits.get(name, {})) if drawable else value
     return drawn
 
 

@@ -6,9 +6,9 @@ Lengths are in pixels, angles in degrees from the X axis towards +Y, grey levels
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.synthesis.appearance_recipe import Appearance
 from napari_anneal.synthesis.objects_recipe import Objects
@@ -68,6 +68,12 @@ class MicrostructureRecipe(Validated):
     second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
     objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
     appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
+
+    @field_validator("shape", "spacing", "points", mode="before")
+    @classmethod
+    def _arrays_are_lists(cls, given: Any) -> Any:
+        # napari's Points layers and NumPy's shapes come as arrays.
+        return given.tolist() if hasattr(given, "tolist") else given
 
     @model_validator(mode="after")
     def _settings_agree(self) -> MicrostructureRecipe:

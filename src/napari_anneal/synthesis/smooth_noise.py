@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["smooth_noise"]
 
@@ -32,7 +33,7 @@ def smooth_noise(
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _weights(t: float, w: npt.NDArray[np.float32]) -> None:
     """The four cubic B-spline weights at the fraction t of a knot interval."""
     w[0] = (1.0 - t) ** 3 / 6.0
@@ -41,7 +42,7 @@ def _weights(t: float, w: npt.NDArray[np.float32]) -> None:
     w[3] = t * t * t / 6.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def spline_rows(
     coarse: FloatImage, step: npt.NDArray[np.float64], phase: npt.NDArray[np.float64], out: FloatImage
 ) -> None:

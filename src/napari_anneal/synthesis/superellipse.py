@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["object_levels"]
 
@@ -12,7 +13,7 @@ __all__ = ["object_levels"]
 FAR_OUTSIDE = 2.5
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def object_levels(
     labels: npt.NDArray[np.int32],
     seeds: npt.NDArray[np.float64],
@@ -55,7 +56,7 @@ def object_levels(
                 slope[z, y, x] = norm / total * np.sqrt(gu * gu + gv * gv + gw * gw)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _power(base: float, exponent: float) -> float:
     """``base ** exponent`` for base in [0, 1], cheap where it is easy."""
     if base == 1.0 or base == 0.0:

@@ -39,6 +39,12 @@ class Validated(BaseModel):
         except ValidationError as fault:
             raise InputError(one_sentence(fault, cls.__name__)) from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: a recipe in use must not change under the feet of a run."""
+        raise InputError(
+            f"{type(self).__name__} cannot be changed; make a changed copy with .model_copy(update={{{name!r}: …}})."
+        )
+
     def model_copy(self, *, update: Any = None, deep: bool = False) -> Self:
         """Return a copy with some settings changed, checked like a new one (pydantic's own copy checks nothing)."""
         settings = {name: getattr(self, name) for name in type(self).model_fields}
