@@ -128,6 +128,35 @@ def test_networks_with_global_context_are_blended_without_a_seam():
     assert np.abs(np.diff(blended[0, 4])).max() < 0.2 * hard_step
 
 
+class Far(nn.Module):
+    """Half of each output comes from exactly 12 pixels away: a halo one block too narrow is plain to see.
+
+    In real networks the rim of the receptive field weighs next to nothing, so that they cannot test it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.far = nn.Conv2d(1, 2, 25, padding=12, bias=False)
+        with torch.no_grad():
+            self.far.weight.zero_()
+            self.far.weight[0, 0, 0, 12] = self.far.weight[0, 0, 24, 12] = 1.0
+            self.far.weight[1, 0, 12, 0] = self.far.weight[1, 0, 12, 24] = 1.0
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(nn.functional.max_pool2d(self.far(image), 4), scale_factor=4)
+
+
+@few
+@given(side, side, st.sampled_from([4, 8, 12, 20, 48]), st.integers(0, 99))
+def test_the_rim_of_the_receptive_field_is_in_the_halo(height, width, tile, seed):
+    predictor = Predictor(Far(), in_channels=1, n_classes=2, stride=4, device="cpu")
+    plane = np.random.default_rng(seed).normal(size=(1, height, width)).astype(np.float32)
+    with predictor.session() as compute:
+        whole = predictor.predict(plane, predictor.plan((height, width), None), compute)
+        tiled = predictor.predict(plane, predictor.plan((height, width), tile), compute)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5, rtol=0)
+
+
 def test_auto_tiles_within_the_budget_equal_the_whole(make_model, whole_image, monkeypatch):
     import napari_anneal.inference.predictor as predictor
 

@@ -120,6 +120,25 @@ def test_tiffs_carry_the_pixel_size(model, stack, tmp_path):
         assert file.series[0].axes == "ZYX"
 
 
+@pytest.mark.parametrize("name", ["seg.ome.zarr", "seg.tif", "seg.ome.tif"])
+def test_a_unit_is_named_only_where_one_was_given(model, stack, tmp_path, name):
+    from napari_anneal.samples.reading import read_image
+
+    micrometres = model.segment(stack[0], out=tmp_path / name, spacing=(250, 500), unit="nm").path
+    assert read_image(micrometres)[2] == pytest.approx((0.25, 0.5))
+    unnamed = model.segment(stack[0], out=tmp_path / name, spacing=(250, 500), overwrite=True).path
+    if name.endswith("zarr"):
+        axes = zarr.open_group(unnamed, mode="r").attrs["ome"]["multiscales"][0]["axes"]
+        assert all("unit" not in axis for axis in axes)
+    else:
+        assert read_image(unnamed)[2] is None
+
+
+def test_an_unknown_unit_is_refused(model, stack):
+    with pytest.raises(InputError, match="unit 'furlong' is not known; use one of m, cm"):
+        model.segment(stack, spacing=(1, 1, 1), unit="furlong")
+
+
 def test_a_tiff_beyond_four_gigabytes_is_a_bigtiff(tmp_path):
     huge = LabelVolume((4400, 1000, 1000), np.dtype(np.uint8), (1.0, 1.0, 1.0), ("a", "b"), ())
     try:
@@ -262,6 +281,34 @@ def test_an_error_nobody_foresaw_goes_through_and_keeps_the_finished_slices(mode
     assert np.array_equal(kept[:2], model.segment(stack).labels[:2])
 
 
+@pytest.mark.parametrize("name", ONE_EACH)
+def test_a_file_that_appears_during_the_run_is_not_replaced(model, stack, tmp_path, name):
+    def progress(done: int, total: int) -> None:
+        if done == total:
+            (tmp_path / name).write_text("somebody else's")
+
+    with pytest.raises(OutputError, match="appeared while the run was going; the result is in") as error:
+        model.segment(stack, out=tmp_path / name, progress=progress)
+    assert (tmp_path / name).read_text() == "somebody else's"
+    partial = tmp_path / name.replace("seg", "seg.partial")
+    assert str(partial) in str(error.value)
+    assert np.array_equal(read(partial), model.segment(stack).labels)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_result_on_disk_is_read_back_by_its_path_with_its_pixel_size(model, stack, tmp_path, name):
+    from napari_anneal.samples.reading import read_image
+
+    first = model.segment(stack, out=tmp_path / name, spacing=(2.0, 0.5, 0.25), unit="micrometer")
+    array, axes, spacing = read_image(first.path)
+    assert axes == "ZYX"
+    assert np.array_equal(np.asarray(array[:]), np.asarray(first.labels))
+    assert spacing == pytest.approx((2.0, 0.5, 0.25))
+    second = model.segment(first.path, out=tmp_path / f"again-{name}")
+    assert np.array_equal(np.asarray(second.labels), model.segment(np.asarray(first.labels)).labels)
+    assert second.spacing == pytest.approx((2.0, 0.5, 0.25))
+
+
 def test_a_folder_that_cannot_be_written_gets_a_sentence(model, stack, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be written"):
@@ -284,7 +331,6 @@ def test_overwrite_never_replaces_a_folder_that_is_no_zarr(model, stack, tmp_pat
 
 
 def test_a_run_never_overwrites_or_enters_the_image_it_reads(model, stack, tmp_path):
-    pytest.importorskip("napari_anneal.samples.reading")
     image = tmp_path / "raw.tif"
     tifffile.imwrite(image, stack)
     with pytest.raises(OutputError, match="is the image to segment itself"):

@@ -17,6 +17,7 @@ from napari_anneal.inference.planes import open_planes
 from napari_anneal.inference.predictor import CancelSignal, Predictor
 from napari_anneal.inference.run import SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
+from napari_anneal.inference.units import unit_symbol
 from napari_anneal.models import BundleCard, is_bundle, load_bundle, save_bundle
 
 __all__ = ["MODES", "Model", "load_model", "shipped_models"]
@@ -94,6 +95,7 @@ class Model:
         cancel: CancelSignal | None = None,
         spacing: Sequence[float] | None = None,
         overwrite: bool = False,
+        unit: str | None = None,
     ) -> Segmentation:
         """Segment an image, or a stack slice by slice.
 
@@ -131,6 +133,8 @@ class Model:
             Pixel size along the axes of the labels; ``None``: from the file, if it says.
         overwrite
             Replace an earlier result at ``out`` once the new one is complete.
+        unit
+            Unit of ``spacing`` such as ``"µm"``, kept in files; ``None``: none is named (TIFF files tell their own).
 
         Returns
         -------
@@ -148,12 +152,12 @@ class Model:
         if mode not in MODES:
             raise InputError(f"mode {mode!r} is not known; use {', '.join(map(repr, MODES))}.")
         spec = self.card.architecture
-        planes, source = open_planes(image, axes, spacing, spec.in_channels)
+        planes, source = open_planes(image, axes, spacing, spec.in_channels, unit_symbol(unit))
         plan = self.predictor.plan(planes.plane_shape, tile)
         dtype = label_dtype(spec.n_classes)
         sink: LabelSink | None = None
         if out is not None:
-            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours)
+            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit)
             sink = open_sink(Path(out), volume, overwrite, source)
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
         run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, uncertainty)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import zarr
 
 from napari_anneal.inference.output import LabelVolume
+from napari_anneal.inference.units import LONG_NAMES
 
 __all__ = ["OmeZarrWriter"]
 
@@ -57,13 +58,14 @@ class OmeZarrWriter:
     def _metadata(self, path: Path) -> dict[str, Any]:
         volume = self._volume
         spacing = volume.spacing or (1.0,) * len(volume.shape)
+        unit = {"unit": LONG_NAMES[volume.unit]} if volume.unit else {}
         colours = zip(range(1, len(volume.classes) + 1), volume.colours, strict=False)
         return {
             "version": "0.5",
             "multiscales": [
                 {
                     "name": path.name.split(".")[0],
-                    "axes": [{"name": axis, "type": "space"} for axis in _axes(volume)],
+                    "axes": [{"name": axis, "type": "space", **unit} for axis in _axes(volume)],
                     "datasets": [
                         {
                             "path": str(level),

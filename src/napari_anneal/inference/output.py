@@ -36,13 +36,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENO
 
 @dataclass(frozen=True)
 class LabelVolume:
-    """What is going to be written: shape ``(Y, X)`` or ``(Z, Y, X)``, dtype, pixel size, class names and colours."""
+    """What is going to be written; ``shape`` is ``(Y, X)`` or ``(Z, Y, X)``, ``spacing`` is along these axes."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     spacing: tuple[float, ...] | None
     classes: tuple[str, ...]
     colours: tuple[str, ...]
+    unit: str | None = None
 
     @property
     def depth(self) -> int:

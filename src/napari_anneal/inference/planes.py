@@ -30,13 +30,15 @@ class Planes:
         Sizes along these axes.
     channels
         1 or 3: what each plane is brought to.
+    spacing, unit
+        Pixel size along ``axes`` and the symbol of its unit, each ``None`` where unknown.
     """
 
-    def __init__(self, sample: Sample, channels: int, where: str) -> None:
+    def __init__(self, sample: Sample, channels: int, where: str, unit: str | None = None) -> None:
         self._sample, self.channels, self._where = sample, channels, where
         self.axes = sample.axes.replace("C", "")
         self.shape = sample.spatial_shape
-        self.spacing = sample.spacing
+        self.spacing, self.unit = sample.spacing, unit
         if "C" not in sample.axes and channels != 1:
             raise InputError(
                 f"{where} is grey but the model was trained on images with {channels} channels; choose a model "
@@ -115,7 +117,7 @@ class Planes:
 
 
 def open_planes(
-    image: Any, axes: str | None, spacing: Sequence[float] | None, channels: int
+    image: Any, axes: str | None, spacing: Sequence[float] | None, channels: int, unit: str | None = None
 ) -> tuple[Planes, Path | None]:
     """Open what a caller may pass as an image.
 
@@ -130,6 +132,8 @@ def open_planes(
         Pixel size along the axes of the result; ``None``: from the file, if it says.
     channels
         What the model takes.
+    unit
+        Unit of ``spacing``, a symbol of ``units.LONG_NAMES``.
 
     Returns
     -------
@@ -151,7 +155,9 @@ def open_planes(
         where = path.name
         image, file_axes, file_spacing = read_image(path)
         axes = axes or file_axes
-        spacing = spacing or file_spacing
+        if spacing is None and file_spacing is not None:
+            # Readers of image files convert to µm; a Zarr array may give numbers without any unit.
+            spacing, unit = file_spacing, None if path.is_dir() else "µm"
     elif isinstance(image, Sequence):
         image = _level_zero(image)
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
@@ -164,7 +170,7 @@ def open_planes(
         name=path.name if path else "",
         axes=axes or "",
     )
-    return Planes(sample, channels, where), path
+    return Planes(sample, channels, where, unit), path
 
 
 def _level_zero(levels: Sequence[Any]) -> Any:

@@ -18,6 +18,8 @@ __all__ = ["TiffWriter"]
 
 # Classic TIFF counts bytes in 32 bits; some are needed for the tags.
 CLASSIC_LIMIT = 2**32 - 2**25
+# ImageJ's description is ASCII.
+IMAGEJ_NAMES = {"µm": "micron", "Å": "angstrom"}
 
 
 class TiffWriter:
@@ -53,17 +55,20 @@ class TiffWriter:
 
 
 def _options(volume: LabelVolume, ome: bool) -> dict[str, Any]:
-    """Pixel size in the way each dialect keeps it; the unit is the user's own and stays unnamed."""
+    """Pixel size in the way each dialect keeps it."""
     axes = "ZYX"[-len(volume.shape) :]
-    options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": axes}}
+    metadata: dict[str, Any] = {"axes": axes}
+    options: dict[str, Any] = {"photometric": "minisblack", "metadata": metadata}
     if volume.spacing is None:
         return options
-    *depth, height, width = volume.spacing
-    options["resolution"] = (1 / width, 1 / height)
-    options["resolutionunit"] = "NONE"
+    sizes = dict(zip(axes, volume.spacing, strict=True))
+    options |= {"resolution": (1 / sizes["X"], 1 / sizes["Y"]), "resolutionunit": "NONE"}
     if ome:
-        options["metadata"] |= {"PhysicalSizeX": width, "PhysicalSizeY": height}
-        options["metadata"] |= {"PhysicalSizeZ": depth[0]} if depth else {}
+        # Without a unit the schema would read micrometres, which nobody said.
+        unit = volume.unit or "reference frame"
+        for axis, size in sizes.items():
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": unit}
     else:
-        options["metadata"] |= {"spacing": depth[0]} if depth else {}
+        metadata |= {"unit": IMAGEJ_NAMES.get(volume.unit, volume.unit)} if volume.unit else {}
+        metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
     return options
