@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import shutil
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -342,3 +343,28 @@ def test_a_wrong_image_creates_nothing(model, tmp_path):
     with pytest.raises(InputError):
         model.segment(np.ones((3, 16, 16)), out=tmp_path / "deep" / "seg.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_of_a_run_to_disk_does_not_grow_with_the_depth_of_the_stack(model, tmp_path):
+    plane = np.random.default_rng(0).integers(0, 200, (160, 160), dtype=np.uint8)
+
+    class Lazy:
+        dtype = plane.dtype
+
+        def __init__(self, depth: int) -> None:
+            self.shape = (depth, *plane.shape)
+
+        def __getitem__(self, index):
+            return plane[index[1:]].copy()
+
+    def peak(depth: int) -> int:
+        tracemalloc.start()
+        try:
+            model.segment(Lazy(depth), axes="ZYX", out=tmp_path / f"{depth}.ome.zarr")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)
+    # From the depth at which all 16 slices for the grey limits are read; 32 more planes of labels are 0.8 MB.
+    assert peak(48) - peak(16) < 16 * plane.nbytes
