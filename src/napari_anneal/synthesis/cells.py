@@ -9,6 +9,7 @@ triangulation: the lower hull of the seeds lifted onto the paraboloid |u|² − 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,7 @@ class Cells:
     """Seeds, their metric, and the planes to their neighbours, in (Z, Y, X) order with Z = 0 for 2D.
 
     ``planes[start[i]:start[i + 1]]`` are the rows ``(g_z, g_y, g_x, c)`` of cell i: ``g·x + c`` is the Euclidean
-    distance (px) from x to the plane between i and ``neighbour[e]``, positive inside i. ``pair[e]`` numbers the
-    boundary, alike from both of its sides.
+    distance (px) from x to the plane between i and ``neighbour[e]``, positive inside i.
     """
 
     seeds: FloatArray  # (N, 3)
@@ -37,12 +37,25 @@ class Cells:
     start: npt.NDArray[np.int64]  # (N + 1,)
     neighbour: npt.NDArray[np.int32]  # (E,)
     planes: FloatArray  # (E, 4)
-    pair: npt.NDArray[np.int32]  # (E,)
+
+    @cached_property
+    def pair(self) -> npt.NDArray[np.int32]:
+        """Number of each plane's boundary, alike from both of its sides: int32 ``(E,)``, 0 … n_pairs - 1."""
+        owner = np.repeat(np.arange(len(self.seeds)), np.diff(self.start))
+        other = self.neighbour.astype(np.int64)
+        codes = np.minimum(owner, other) * len(self.seeds) + np.maximum(owner, other)
+        return np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int32)
 
     @property
     def n_pairs(self) -> int:
         """Number of boundaries between two cells."""
         return self.neighbour.size // 2
+
+    @property
+    def an_owner(self) -> int:
+        """Some seed that has a cell; not every one has (it may be hidden by a heavier or an equal one)."""
+        # The heaviest, and of equals the first, is never hidden.
+        return int(self.weights.argmax())
 
 
 def metric_matrix(ndim: int, aspect_ratio: float = 1.0, direction_deg: float = 0.0) -> FloatArray:
@@ -80,67 +93,58 @@ def find_cells(seeds: FloatArray, weights: FloatArray | None = None, metric: Flo
     seeds = np.round(seeds, DECIMALS)
     matrix = np.eye(ndim) if metric is None else metric
     weight = np.zeros(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    first, second = _edges(seeds, weight, np.asarray(np.linalg.cholesky(matrix), dtype=np.float64))
+    start, neighbour = _neighbours(seeds, weight, np.asarray(np.linalg.cholesky(matrix), dtype=np.float64))
+    owner = np.repeat(np.arange(count), np.diff(start))
     stretched = seeds @ matrix
-    normal = stretched[first] - stretched[second]
-    norm = np.sqrt((normal**2).sum(axis=1))
     height = (seeds * stretched).sum(axis=1) - weight
-    planes = np.zeros((2 * first.size, 4))
-    planes[: first.size, 3 - ndim : 3] = normal / norm[:, None]
-    planes[: first.size, 3] = (height[second] - height[first]) / (2 * norm)
-    planes[first.size :] = -planes[: first.size]
-    owner = np.concatenate([first, second])
-    order = np.argsort(owner, kind="stable")
+    normal = stretched[owner] - stretched[neighbour]
+    norm = np.sqrt((normal**2).sum(axis=1))
+    planes = np.zeros((owner.size, 4))
+    planes[:, 3 - ndim : 3] = normal / norm[:, None]
+    planes[:, 3] = (height[neighbour] - height[owner]) / (2 * norm)
     padded, lifted = np.zeros((count, 3)), np.eye(3)
     padded[:, 3 - ndim :] = seeds
     lifted[3 - ndim :, 3 - ndim :] = matrix
-    return Cells(
-        seeds=padded,
-        weights=weight,
-        metric=lifted,
-        start=np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))]).astype(np.int64),
-        neighbour=np.concatenate([second, first])[order].astype(np.int32),
-        planes=np.ascontiguousarray(planes[order]),
-        pair=np.tile(np.arange(first.size, dtype=np.int32), 2)[order],
-    )
+    return Cells(padded, weight, lifted, start.astype(np.int64), neighbour.astype(np.int32), planes)
 
 
-def _edges(
+def _neighbours(
     points: FloatArray, weights: FloatArray, root: FloatArray
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Each pair of neighbouring seeds once: the edges of the regular triangulation."""
+    """Neighbours of every seed, ``neighbour[start[i]:start[i + 1]]``: the edges of the regular triangulation."""
+    count, ndim = points.shape
     # Of coincident seeds only the heaviest, and of equal ones the first, can own anything.
-    order = np.lexsort((np.arange(len(points)), -weights, *points.T))
-    repeated = (np.diff(points[order], axis=0) == 0).all(axis=1)
+    order = np.lexsort((-weights, *points.T))
+    repeated = (points[order[1:]] == points[order[:-1]]).all(axis=1)
     if repeated.any():
-        kept = order[np.concatenate([[True], ~repeated])]
-        first, second = _edges(points[kept], weights[kept], root)
-        return kept[first], kept[second]
-    if len(points) <= ALL_PAIRS:
-        first, second = np.triu_indices(len(points), 1)
-        return first.astype(np.int64), second.astype(np.int64)
+        kept = np.sort(order[np.concatenate([[True], ~repeated])])
+        start, neighbour = _neighbours(points[kept], weights[kept], root)
+        degree = np.zeros(count, dtype=np.int64)
+        degree[kept] = np.diff(start)
+        return np.concatenate([[0], np.cumsum(degree)]), kept[neighbour]
+    if count <= ALL_PAIRS:
+        others = np.tile(np.arange(count), (count, 1))[~np.eye(count, dtype=bool)]
+        return np.arange(count + 1) * (count - 1), others
     from scipy.spatial import ConvexHull, Delaunay, QhullError
 
     # Seeds on a line or in a plane are triangulated within it: their cells are prisms across it.
     centred = (points - points.mean(axis=0)) @ root
     _, extent, axes = np.linalg.svd(centred, full_matrices=False)
     rank = int((extent > 1e-9 * extent[0]).sum())
-    flat = centred if rank == points.shape[1] else centred @ axes[:rank].T
+    flat = centred if rank == ndim else centred @ axes[:rank].T
     if rank > 1 and np.ptp(weights) == 0:
-        simplices = Delaunay(flat).simplices
-    else:
-        scale = np.abs(flat).max()
-        lift = (flat**2).sum(axis=1) / scale**2 - weights / scale**2
-        lifted = np.column_stack([flat / scale, lift])
-        try:
-            hull = ConvexHull(lifted)
-        except QhullError:
-            # Weights that undo the lift put all in one plane. Joggled input never fails, and what it adds or
-            # drops then are faces of no extent.
-            hull = ConvexHull(lifted, qhull_options="QJ")
-        simplices = hull.simplices[hull.equations[:, rank] < 0]
+        start, neighbour = Delaunay(flat).vertex_neighbor_vertices
+        return start.astype(np.int64), neighbour.astype(np.int64)
+    scale = np.abs(flat).max()
+    lifted = np.column_stack([flat / scale, ((flat**2).sum(axis=1) - weights) / scale**2])
+    try:
+        hull = ConvexHull(lifted)
+    except QhullError:
+        # Weights that undo the lift put all in one plane. Joggled input never fails, and what it adds or drops
+        # then are faces of no extent.
+        hull = ConvexHull(lifted, qhull_options="QJ")
+    simplices = hull.simplices[hull.equations[:, rank] < 0].astype(np.int64)
     corners = range(simplices.shape[1])
-    ends = np.concatenate([simplices[:, [a, b]] for a in corners for b in corners if a < b]).astype(np.int64)
-    ends.sort(axis=1)
-    codes = np.unique(ends[:, 0] * len(points) + ends[:, 1])
-    return codes // len(points), codes % len(points)
+    both_ways = [simplices[:, a] * count + simplices[:, b] for a in corners for b in corners if a != b]
+    codes = np.unique(np.concatenate(both_ways))
+    return np.searchsorted(codes, np.arange(count + 1) * count), codes % count

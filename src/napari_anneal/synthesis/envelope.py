@@ -1,9 +1,9 @@
 """Compiled kernels: who owns each pixel, and how far it is to the boundary of its cell.
 
-Along an image row all V_i(x) share their quadratic term, so the owners are the lower envelope of straight lines
-whose slopes have the same order in every row: after one sort, a row costs O(seeds that can reach it + pixels).
-Seeds are culled for a block of rows at a time. On the run of pixels a cell owns, the distance is the least of a
-few functions that are affine in x.
+Along an image row all V_i(x) share their quadratic term, so the owners are the lower envelope of straight lines. Who
+knows the neighbours of every cell can follow it without looking at any other seed: the plane that the row crosses
+first says where a cell ends and which one comes next. On the run of pixels a cell owns, the distance is the least of a
+few functions that are affine in x. Both cost a handful of operations for each cell that a row meets.
 """
 
 from __future__ import annotations
@@ -16,172 +16,84 @@ from napari_anneal.synthesis.compiled import compiled
 __all__ = ["fill_rows", "walk_pixels"]
 
 Array = npt.NDArray[np.float64]
+# A walk crosses a plane only from so far (px) beyond it, so that rounding at a corner cannot send it in circles.
+BEYOND = -1e-9
 
 
 @compiled
-def _envelope(
-    lines: npt.NDArray[np.int64], slope: Array, offset: Array, stack: npt.NDArray[np.int64], left: Array
+def _owner(
+    start: npt.NDArray[np.int64],
+    neighbour: npt.NDArray[np.int32],
+    planes: Array,
+    begin: int,
+    z: float,
+    y: float,
+    x: float,
 ) -> int:
-    """Lower envelope of lines given in order of falling slope; returns how many are on it.
-
-    ``stack[k]`` owns the row from ``left[k]`` on. Of lines that are equal the first given stays.
-    """
-    top = 0
-    for i in lines:
-        begin = -np.inf
-        keep = True
-        while top > 0:
-            other = stack[top - 1]
-            fall = slope[other] - slope[i]
-            if fall <= 0.0:
-                if offset[i] >= offset[other]:
-                    keep = False
-                    break
-                top -= 1
-                continue
-            begin = (offset[i] - offset[other]) / fall
-            if begin > left[top - 1]:
+    """Walk from the cell ``begin`` to the one that owns the point: every step lowers V."""
+    owner = begin
+    moved = True
+    while moved:
+        moved = False
+        for e in range(start[owner], start[owner + 1]):
+            if planes[e, 0] * z + planes[e, 1] * y + planes[e, 2] * x + planes[e, 3] < BEYOND:
+                owner = neighbour[e]
+                moved = True
                 break
-            top -= 1
-        if not keep:
-            continue
-        left[top] = begin if top > 0 else -np.inf
-        stack[top] = i
-        top += 1
-    return top
+    return owner
 
 
 @compiled
 def fill_rows(
-    seeds: Array,
-    weights: Array,
-    metric: Array,
-    order: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
+    neighbour: npt.NDArray[np.int32],
     planes: Array,
+    begin: int,
     origin: npt.NDArray[np.int64],
-    block: npt.NDArray[np.int64],
-    first_block: int,
-    last_block: int,
+    first_row: int,
+    last_row: int,
     with_distance: bool,
     labels: npt.NDArray[np.int32],
     distance: npt.NDArray[np.float32],
 ) -> None:
-    """Fill blocks ``first_block … last_block - 1`` of rows of ``labels`` (seed index) and ``distance`` (px).
+    """Fill rows ``first_row … last_row - 1`` (of all Z × Y) of ``labels`` (seed index) and ``distance`` (px).
 
-    ``order`` sorts the seeds by the x component of M s; ``origin`` is the index of the first pixel of the arrays
-    in the frame of the seeds; ``block`` the rows of a block along Z and Y.
+    ``begin`` is any seed that has a cell; ``origin`` the index of the first pixel in the frame of the seeds.
     """
-    depth, height, width = labels.shape
-    count = seeds.shape[0]
-    mxx = metric[2, 2]
-    # What is left of the metric across a row once x is chosen best (the Schur complement).
-    azz = metric[0, 0] - metric[0, 2] * metric[0, 2] / mxx
-    ayy = metric[1, 1] - metric[1, 2] * metric[1, 2] / mxx
-    azy = metric[0, 1] - metric[0, 2] * metric[1, 2] / mxx
-    slope, offset, left = np.empty(count), np.empty(count), np.empty(count + 1)
-    stack, near, everyone = np.empty(count, np.int64), np.empty(count, np.int64), order
-    blocks_y = (height + block[1] - 1) // block[1]
-    for number in range(first_block, last_block):
-        z0, y0 = (number // blocks_y) * block[0], (number % blocks_y) * block[1]
-        z1, y1 = min(z0 + block[0], depth), min(y0 + block[1], height)
-        zc, yc = origin[0] + 0.5 * (z0 + z1 - 1), origin[1] + 0.5 * (y0 + y1 - 1)
-        dz, dy = 0.5 * (z1 - 1 - z0), 0.5 * (y1 - 1 - y0)
-        reach = np.sqrt(metric[0, 0]) * dz + np.sqrt(metric[1, 1]) * dy
-        # The envelope of the middle row bounds what any pixel of the block can cost; seeds dearer than that are culled.
-        n_near = count
-        if count > 16:
-            for k in range(count):
-                i = order[k]
-                qz, qy = zc - seeds[i, 0], yc - seeds[i, 1]
-                slope[i] = 2.0 * (metric[2, 0] * qz + metric[2, 1] * qy - mxx * seeds[i, 2])
-                offset[i] = (
-                    metric[0, 0] * qz * qz
-                    + 2.0 * metric[0, 1] * qz * qy
-                    + metric[1, 1] * qy * qy
-                    - 2.0 * (metric[2, 0] * qz + metric[2, 1] * qy) * seeds[i, 2]
-                    + mxx * seeds[i, 2] * seeds[i, 2]
-                    - weights[i]
-                )
-            top = _envelope(everyone, slope, offset, stack, left)
-            left[top] = np.inf
-            bound = -np.inf
-            for k in range(top):
-                i = stack[k]
-                if left[k + 1] < origin[2] or left[k] > origin[2] + width - 1:
-                    continue
-                for end in range(2):
-                    # Over its stretch of the row V_i is convex, so it is largest at an end.
-                    x = left[k + end]
-                    x = min(max(x, float(origin[2])), float(origin[2] + width - 1))
-                    value = mxx * x * x + slope[i] * x + offset[i]
-                    radius = np.sqrt(max(value + weights[i], 0.0))
-                    bound = max(bound, value + 2.0 * reach * radius + reach * reach)
-            n_near = 0
-            for k in range(count):
-                i = order[k]
-                qz, qy = zc - seeds[i, 0], yc - seeds[i, 1]
-                across = np.sqrt(max(azz * qz * qz + 2.0 * azy * qz * qy + ayy * qy * qy, 0.0))
-                across = max(across - reach, 0.0)
-                if across * across - weights[i] <= bound + 1e-9 * (abs(bound) + 1.0):
-                    near[n_near] = i
-                    n_near += 1
-        else:
-            near[:count] = order
-        for z in range(z0, z1):
-            for y in range(y0, y1):
-                for k in range(n_near):
-                    i = near[k]
-                    qz, qy = origin[0] + z - seeds[i, 0], origin[1] + y - seeds[i, 1]
-                    mixed = metric[2, 0] * qz + metric[2, 1] * qy
-                    sx = seeds[i, 2]
-                    slope[i] = 2.0 * (mixed - mxx * sx)
-                    offset[i] = (
-                        metric[0, 0] * qz * qz
-                        + 2.0 * metric[0, 1] * qz * qy
-                        + metric[1, 1] * qy * qy
-                        - 2.0 * mixed * sx
-                        + mxx * sx * sx
-                        - weights[i]
-                    )
-                top = _envelope(near[:n_near], slope, offset, stack, left)
-                left[top] = np.inf
-                for k in range(top):
-                    a = left[k] - origin[2]
-                    b = left[k + 1] - origin[2]
-                    if b <= 0.0 or a > width - 1:
-                        continue
-                    x0 = 0 if a <= 0.0 else int(np.ceil(a))
-                    x1 = width if b >= width else int(np.ceil(b))
-                    i = stack[k]
-                    row = labels[z, y]
-                    for x in range(x0, x1):
-                        row[x] = i
-                    if with_distance and x1 > x0:
-                        _distance_of_run(
-                            planes,
-                            start[i],
-                            start[i + 1],
-                            origin[0] + z,
-                            origin[1] + y,
-                            origin[2] + x0,
-                            distance[z, y, x0:x1],
-                        )
-
-
-@compiled
-def _distance_of_run(
-    planes: Array, first: int, last: int, z: int, y: int, x0: int, run: npt.NDArray[np.float32]
-) -> None:
-    """Least distance to the planes ``first … last - 1`` for pixels x0, x0 + 1, … of one cell and row."""
-    run[:] = np.inf
-    for e in range(first, last):
-        base = np.float32(planes[e, 0] * z + planes[e, 1] * y + planes[e, 2] * x0 + planes[e, 3])
-        step = np.float32(planes[e, 2])
-        for k in range(run.size):
-            run[k] = min(run[k], base + step * np.float32(k))
-    for k in range(run.size):
-        run[k] = max(run[k], np.float32(0.0))
+    _, height, width = labels.shape
+    base = np.empty(np.max(start[1:] - start[:-1]) + 1)
+    at_row = begin
+    for number in range(first_row, last_row):
+        z, y = number // height, number % height
+        pz, py, px = float(origin[0] + z), float(origin[1] + y), float(origin[2])
+        at_row = _owner(start, neighbour, planes, at_row, pz, py, px)
+        owner, x0 = at_row, 0
+        while x0 < width:
+            first, last = start[owner], start[owner + 1]
+            leave, following = np.inf, -1
+            for e in range(first, last):
+                step = planes[e, 2]
+                value = planes[e, 0] * pz + planes[e, 1] * py + step * px + planes[e, 3]
+                base[e - first] = value
+                # Lines to come have a lower slope, so no cell comes twice and the row ends for certain.
+                if step < 0.0 and value < -step * leave:
+                    leave = value / -step
+                    following = neighbour[e]
+            x1 = max(x0, int(np.ceil(leave))) if leave < width else width
+            row = labels[z, y]
+            for x in range(x0, x1):
+                row[x] = owner
+            if with_distance and x1 > x0:
+                run = distance[z, y, x0:x1]
+                run[:] = np.inf
+                for e in range(first, last):
+                    step32 = np.float32(planes[e, 2])
+                    base32 = np.float32(base[e - first] + planes[e, 2] * x0)
+                    for k in range(x1 - x0):
+                        run[k] = min(run[k], base32 + step32 * np.float32(k))
+                for k in range(x1 - x0):
+                    run[k] = max(run[k], np.float32(0.0))
+            owner, x0 = following, x1
 
 
 @compiled
@@ -220,7 +132,7 @@ def walk_pixels(
                     first, last = start[owner], start[owner + 1]
                     for e in range(first, last):
                         value = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                        if value < 0.0:
+                        if value < BEYOND:
                             owner = neighbour[e]
                             moved = True
                             break

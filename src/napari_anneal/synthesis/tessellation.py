@@ -12,9 +12,6 @@ from napari_anneal.synthesis.cells import Cells
 
 __all__ = ["bend", "tessellate"]
 
-# Rows whose seeds are culled together: longer blocks cull less, shorter ones cull more often.
-BLOCK_2D, BLOCK_3D = (1, 12), (5, 5)
-
 
 def tessellate(
     cells: Cells,
@@ -54,21 +51,18 @@ def tessellate(
         first[3 - len(origin) :] = origin
     labels = np.empty(full, dtype=np.int32)
     distance = np.empty(full if with_distance else (1, 1, 1), dtype=np.float32)
-    block = np.array(BLOCK_2D if flat else BLOCK_3D, dtype=np.int64)
-    n_blocks = -(-full[0] // int(block[0])) * -(-full[1] // int(block[1]))
-    # Ties of slope are settled by seed index, so of coincident seeds the first one owns the cell.
-    order = np.argsort(cells.seeds @ cells.metric[2], kind="stable").astype(np.int64)
+    n_rows = full[0] * full[1]
 
     def work(part: tuple[int, int]) -> None:
         fill_rows(
-            cells.seeds, cells.weights, cells.metric, order, cells.start, cells.planes, first, block,
-            part[0], part[1], with_distance, labels, distance,
+            cells.start, cells.neighbour, cells.planes, cells.an_owner, first, part[0], part[1], with_distance,
+            labels, distance,
         )  # fmt: skip
 
     if workers == 1:
-        work((0, n_blocks))
+        work((0, n_rows))
     else:
-        cuts = np.linspace(0, n_blocks, 4 * workers + 1).astype(int).tolist()
+        cuts = np.linspace(0, n_rows, 4 * workers + 1).astype(int).tolist()
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(work, pairwise(cuts)))
     if not with_distance:
