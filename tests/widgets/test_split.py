@@ -58,7 +58,7 @@ def test_a_gold_tick_takes_the_whole_group_out_of_every_fold_and_out_of_training
     form.folds.setValue(2)
     form.bar.start.click()
     wait_for(form)
-    assert "2 images are gold" in form.bar.text
+    assert "gold: 2 images" in form.bar.text
     assert sum(row == ["gold", "gold"] for row in form.matrix.roles()) == 2
     training = FineTuneWidget(viewer)
     wait_for(training)

@@ -85,6 +85,8 @@ class Form(QWidget):
         self.body = QVBoxLayout(inner)
         self.body.setContentsMargins(EDGE, EDGE, EDGE, 0)
         self.fields = form_layout()
+        # The few fields in view have short labels; only the folded ones need to wrap in a narrow dock.
+        self.fields.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         self.body.addLayout(self.fields)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.widgets._form import shrinkable
@@ -34,6 +34,7 @@ class ModelChoice(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.combo)
         layout.addWidget(self.path)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.combo.currentIndexChanged.connect(self._on_index)
         session_models().changed.connect(self._on_session)
         self._filled = False
@@ -130,6 +131,11 @@ class StartChoice(ModelChoice):
         if kind == SCRATCH:
             return None
         return "imagenet" if kind == IMAGENET else super().value()
+
+    @property
+    def value_is_scratch(self) -> bool:
+        """Whether fresh weights are chosen."""
+        return (self.combo.currentData() or ("", ""))[0] == SCRATCH
 
     def newest(self, name: str) -> None:
         """Leave the choice: the next run starts where this one did, not from its result."""

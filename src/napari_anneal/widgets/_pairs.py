@@ -150,6 +150,7 @@ class Pairs(QWidget):
             button.clicked.connect(lambda _=False, action=action: action())
             buttons.addWidget(button)
         layout.addLayout(buttons)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.add()
 
     @property

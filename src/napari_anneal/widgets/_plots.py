@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 __all__ = ["Curves"]
 
@@ -14,6 +14,7 @@ STAGE_TINTS = ("#5b8ff91c", "#f6bd161c", "#5ad8a61c", "#e8684a1c", "#9270ca1c")
 TRAIN, VAL = "#8fb8ff", "#ffb74d"
 # More points than the plot has pixels only cost redraws; a longer run is thinned for display.
 SHOWN_POINTS = 2000
+HEIGHT = 260
 
 
 class Curves(QWidget):
@@ -25,13 +26,18 @@ class Curves(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         self._canvas = pyqtgraph.GraphicsLayoutWidget()
         self._canvas.setBackground(None)
-        self._canvas.setMinimumHeight(280)
+        self._canvas.setMinimumHeight(HEIGHT)
+        # Its own hint is 480 px; in a form it takes what is left, and the rest of the form stays in view.
+        self._canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self._canvas.ci.layout.setContentsMargins(0, 0, 0, 0)
         self._canvas.ci.layout.setVerticalSpacing(2)
         layout.addWidget(self._canvas)
         self._loss = self._canvas.addPlot(row=0, col=0)
         self._dice = self._canvas.addPlot(row=1, col=0)
         self._dice.setXLink(self._loss)
+        for row in (0, 1):
+            self._canvas.ci.layout.setRowStretchFactor(row, 1)
+            self._canvas.ci.layout.setRowPreferredHeight(row, HEIGHT / 2)
         for plot, name in ((self._loss, "loss"), (self._dice, "Dice")):
             plot.setLabel("left", name)
             plot.getAxis("left").setWidth(46)

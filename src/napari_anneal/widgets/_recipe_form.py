@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 from napari_anneal.errors import InputError
 from napari_anneal.widgets._form import form_layout, shrinkable
 
-__all__ = ["RecipeForm", "build"]
+__all__ = ["NumberBox", "RecipeForm", "build", "calm", "caption"]
 
 LARGEST_INT, LARGEST_FLOAT = 1_000_000, 1e6
 UNITS = {"deg": "°", "px": "px", "um": "µm", "nm": "nm"}
@@ -87,7 +87,9 @@ class RecipeForm(QWidget):
             if editor is None:
                 continue
             tip = tooltip(name, fields[name])
-            label = QLabel(caption(name))
+            words = caption(name)
+            # "rotate" is how often, "rotate_deg" how far: their captions must differ.
+            label = QLabel(f"{words} range" if (bare := words.replace(" ", "_")) in fields and bare != name else words)
             for widget in (label, editor, *editor.findChildren(QWidget)):
                 widget.setToolTip(tip)
             layout.addRow(label, editor)
@@ -154,6 +156,8 @@ class RecipeForm(QWidget):
         row = QHBoxLayout(box)
         row.setContentsMargins(0, 0, 0, 0)
         low, high = self._spin(kind, limits, name), self._spin(kind, limits, name)
+        for spin in (low, high):  # two in a row: the numbers need the room of the buttons
+            spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         row.addWidget(low, 1)
         row.addWidget(QLabel("…"))
         row.addWidget(high, 1)
@@ -171,8 +175,7 @@ class RecipeForm(QWidget):
             spin: Any = QSpinBox()
             spin.setRange(-LARGEST_INT if low is None else int(low), LARGEST_INT if high is None else int(high))
         else:
-            spin = QDoubleSpinBox()
-            spin.setDecimals(4)
+            spin = NumberBox()
             spin.setRange(-LARGEST_FLOAT if low is None else low, LARGEST_FLOAT if high is None else high)
         spin.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         if low is not None and high is not None and kind is float and high - low <= 1:
@@ -202,6 +205,20 @@ def tooltip(name: str, info: FieldInfo) -> str:
     """The field's description, and the name it has in a script."""
     text = (info.description or caption(name)).rstrip(".")
     return f"<p>{text[:1].upper()}{text[1:]}.</p><p><i>In a script: <code>{name}</code></i></p>"
+
+
+class NumberBox(QDoubleSpinBox):
+    """A spin box for fractions that shows no zeros at the end: 0.5, not 0.5000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(4)
+
+    def textFromValue(self, value: float) -> str:
+        """Shortest text of the value, in the locale's decimal sign."""
+        text = super().textFromValue(value)
+        sign = self.locale().decimalPoint()
+        return text.rstrip("0").rstrip(sign) if sign in text else text
 
 
 class _Calm(QObject):

@@ -35,16 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["FineTuneWidget"]
 
 DEFAULT_EPOCHS = 20
+# Where models are saved unless another folder is chosen.
+RUNS = "~/napari-anneal/runs"
 # Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
 FOLDED = (
     "patch", "batch_size", "steps_per_epoch", "patience", "balance_classes", "cross_entropy", "dice",
     "max_gradient", "encoder", "seed", "precision", "device",
 )  # fmt: skip
-
-
-def runs_folder() -> Path:
-    """Where models are saved unless another folder is chosen."""
-    return Path.home() / "napari-anneal" / "runs"
 
 
 class FineTuneWidget(Form):
@@ -67,9 +64,10 @@ class FineTuneWidget(Form):
         self._build_output()
         self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
         self.curves = Curves()
-        self.body.addWidget(self.curves)
+        # The curves take the height that is left, an empty stretch takes it while there are none.
+        self.body.addWidget(self.curves, 100)
         self.curves.setVisible(False)
-        self.body.addStretch()
+        self.body.addStretch(1)
         self._notices: list[str] = []
         self._colours: tuple[str, ...] = ()
         self.pairs.changed.connect(self.classes.follow)
@@ -92,7 +90,7 @@ class FineTuneWidget(Form):
         self.epochs.setValue(DEFAULT_EPOCHS)
         self.name = QLineEdit()
         self.name.setPlaceholderText("made from the image's name")
-        self.folder = PathField(str(runs_folder()), "folder")
+        self.folder = PathField(RUNS, "folder")
         for label, widget, tip in (
             ("epochs", self.epochs, "Length of the run over all stages; it may end early (patience)."),
             ("model name", self.name, "How lists call the model, and its folder on disk."),
@@ -113,6 +111,13 @@ class FineTuneWidget(Form):
         self.recipe = RecipeForm(FineTuneRecipe.from_preset(), FOLDED)
         self.more_layout.addWidget(self.recipe)
         self.start.fill()
+        self.start.combo.currentIndexChanged.connect(self._fit_preset)
+
+    def _fit_preset(self, index: int = 0) -> None:
+        """Fresh weights learn all at once; every other start learns head first."""
+        scratch = self.start.value_is_scratch
+        if scratch != (self.preset.currentData() == "scratch"):
+            self.preset.setCurrentIndex(self.preset.findData("scratch" if scratch else "canonical"))
 
     def _layers_changed(self) -> None:
         rows = self.pairs.rows

@@ -109,7 +109,11 @@ class SplitWidget(Form):
         header.setSectionResizeMode(GOLD, QHeaderView.ResizeMode.ResizeToContents)
         table.verticalHeader().setVisible(False)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setMinimumHeight(150)
+        # napari's style leaves the ticks of tables dark on dark.
+        table.setStyleSheet(
+            "QTableWidget::indicator { width: 13px; height: 13px; border: 1px solid #9a9da3; }"
+            "QTableWidget::indicator:checked { background: #ffd54f; }"
+        )
         table.setToolTip(
             "The specimen, microscope day or batch of every image. Edit one of several selected rows to set them all. "
             "Gold: put the whole group aside; no run sees it."
@@ -158,6 +162,9 @@ class SplitWidget(Form):
             for column, item in ((NAME, name), (GROUP, QTableWidgetItem(group)), (GOLD, gold)):
                 self.table.setItem(row, column, item)
         self.table.blockSignals(False)
+        rows = min(9, max(3, len(entries)))
+        header = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(header + rows * self.table.verticalHeader().defaultSectionSize() + 6)
 
     def group(self, row: int) -> str:
         """The group typed in a row."""
@@ -254,7 +261,8 @@ class SplitWidget(Form):
         self.matrix.show_plan(plan, [s.name for s in samples], [s.group for s in samples])
         self.matrix.setVisible(True)
         groups = len({s.group or f"\0{i}" for i, s in enumerate(samples)})
-        put_aside = f", {len(plan.gold)} images are gold" if plan.gold else ""
+        count = len(plan.gold)
+        put_aside = f"; gold: {count} image{'s' if count > 1 else ''}" if count else ""
         said = f"{len(samples)} images of {groups} groups in {len(plan.folds)} folds{put_aside}."
         warnings = [f"{text[:1].upper()}{text[1:]}" for text in plan.report.warnings]
         self.bar.say("\n".join([said, *warnings]), "bad" if warnings else "good")

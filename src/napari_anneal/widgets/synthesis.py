@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_anneal.errors import InputError
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layer_choice import LayerChoice
 from napari_anneal.widgets._layers import Snapshot, add_class_labels
-from napari_anneal.widgets._recipe_form import RecipeForm, calm
+from napari_anneal.widgets._recipe_form import NumberBox, RecipeForm, calm
 from napari_anneal.widgets._worker import Job
 
 if TYPE_CHECKING:
@@ -119,10 +119,9 @@ class SynthesisWidget(Form):
         layout = form_layout()
         column.addLayout(layout)
         self.points = LayerChoice(self.viewer, (Points,), none="(random seeds)")
-        self.seed, self.pixel, self.step = QSpinBox(), QDoubleSpinBox(), QDoubleSpinBox()
+        self.seed, self.pixel, self.step = QSpinBox(), NumberBox(), NumberBox()
         self.seed.setRange(0, 2**31 - 1)
         for spin in (self.pixel, self.step):
-            spin.setDecimals(4)
             spin.setRange(1e-4, 1e6)
             spin.setValue(1.0)
         self.distance = QCheckBox("distance to the boundary")
@@ -256,7 +255,7 @@ class SynthesisWidget(Form):
         self.viewer.add_labels(made.grains, name=f"{name} grains", opacity=0.4, visible=False, **place)
         like = Snapshot(name, made.image, "ZYX"[-made.image.ndim :], place, group=name)
         add_class_labels(
-            self.viewer, made.labels, f"{name} {made.classes[1]}", like, made.classes, COLOURS, opacity=0.5
+            self.viewer, made.labels, f"{name} {made.classes[1]}", like, made.classes, COLOURS, opacity=0.3
         )
         self.viewer.reset_view()
         what = "grains" if made.recipe.kind == "grains" else "objects"

@@ -1,0 +1,213 @@
+"""Real screenshots of the viewer with each form, made by driving the forms: ``python docs/screenshots.py [NAME …]``.
+
+Needs a display (``xvfb-run -a python docs/screenshots.py`` on a machine without one). Each picture is taken after the
+form has done its real work on the shipped images; nothing is painted in afterwards. PNGs go to ``docs/images``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+IMAGES = Path(__file__).parent / "images"
+NARROW, WIDE = 400, 560
+# GitHub shows images of a readme about 900 px wide; more pixels only make them heavier.
+WINDOW = (1360, 860)
+LARGEST = 240_000
+
+
+def settle(seconds: float = 0.4) -> None:
+    """Let Qt draw."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def finish(form: Any, limit: float = 900) -> None:
+    """Wait for a form's job, drawing all the while."""
+    end = time.monotonic() + limit
+    while form.job.running and time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.02)
+    settle()
+    print(f"    {form.bar.text}")
+
+
+def new_viewer() -> napari.Viewer:
+    """An empty viewer of the window size of all pictures."""
+    viewer = napari.Viewer(title="napari", show=True)
+    viewer.window._qt_window.resize(*WINDOW)
+    settle()
+    return viewer
+
+
+def dock(viewer: napari.Viewer, form: Any, name: str, width: int = NARROW) -> None:
+    """Put a form into a dock of this width."""
+    widget = viewer.window.add_dock_widget(form, name=name, area="right")
+    viewer.window._qt_window.resizeDocks([widget], [width], Qt.Orientation.Horizontal)
+    settle()
+    finish(form)
+
+
+def take(viewer: napari.Viewer, name: str) -> None:
+    """Save the window as a small PNG."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    settle(0.8)
+    path = IMAGES / f"{name}.png"
+    pixels = viewer.screenshot(canvas_only=False, flash=False)
+    for colours in (256, 160, 96):
+        buffer = BytesIO()
+        picture = Image.fromarray(pixels[..., :3]).quantize(colours, dither=Image.Dither.NONE)
+        picture.save(buffer, "PNG", optimize=True)
+        if len(buffer.getvalue()) < LARGEST:
+            break
+    path.write_bytes(buffer.getvalue())
+    print(f"  {path.name}: {len(buffer.getvalue()) / 1000:.0f} kB")
+
+
+def open_sample(viewer: napari.Viewer, key: str) -> None:
+    """File › Open Sample › Anneal."""
+    viewer.open_sample("napari-anneal", key)
+    settle()
+
+
+def synthesis() -> None:
+    """Grains with scratches and charging beside their boundary labels."""
+    from napari_anneal.widgets.synthesis import SynthesisWidget
+
+    viewer = new_viewer()
+    form = SynthesisWidget(viewer)
+    dock(viewer, form, "Synthetic microstructure")
+    form.rung.setCurrentIndex(4)
+    form.bar.start.click()
+    finish(form)
+    take(viewer, "synthesis")
+    viewer.close()
+
+
+def augmentation() -> None:
+    """A grid of augmented pairs beside the image."""
+    from napari_anneal.widgets.augmentation import AugmentationWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "superalloy")
+    form = AugmentationWidget(viewer)
+    dock(viewer, form, "Augmentation preview")
+    form.labels.choose(viewer.layers[1])
+    form.bar.start.click()
+    finish(form)
+    take(viewer, "augmentation")
+    viewer.close()
+
+
+def split() -> None:
+    """Seven spots in three folds, one of them gold."""
+    from napari_anneal.widgets.split import GOLD, SplitWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "superalloy")
+    form = SplitWidget(viewer)
+    dock(viewer, form, "Grouped split", WIDE)
+    form.folds.setValue(3)
+    form.table.item(6, GOLD).setCheckState(Qt.CheckState.Checked)
+    form.bar.start.click()
+    finish(form)
+    take(viewer, "split")
+    viewer.close()
+
+
+def finetune_and_segment() -> None:
+    """Strokes on two slices of a CT volume, a run on them, and the whole stack segmented."""
+    from napari_anneal.widgets.finetune import FineTuneWidget
+    from napari_anneal.widgets.segment import SegmentWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "cement")
+    viewer.dims.set_current_step(0, 32)
+    form = FineTuneWidget(viewer)
+    dock(viewer, form, "Fine-tune")
+    settle(1)
+    take(viewer, "finetune-before")
+    with tempfile.TemporaryDirectory() as folder:
+        form.folder.setText(folder)
+        form.name.setText("cement")
+        form.epochs.setValue(EPOCHS)
+        if not any("shipped" in form.start.combo.itemText(i) for i in range(form.start.combo.count())):
+            form.start.combo.setCurrentIndex(form.start.combo.count() - 1)
+        form.recipe.set_values({"patch": 128, "batch_size": 4})
+        form.bar.start.click()
+        while form.job.running and len(form.curves._epochs) < EPOCHS // 2:
+            QApplication.processEvents()
+            time.sleep(0.02)
+        take(viewer, "finetune-running")
+        finish(form)
+        # The picture names the folder a user would see, not this script's.
+        form.folder.setText("~/napari-anneal/runs")
+        form.bar.say(form.bar.text.replace(folder, "~/napari-anneal/runs"), "good")
+        take(viewer, "finetune")
+        form.hide()
+        viewer.window.remove_dock_widget(form)
+        segment = SegmentWidget(viewer)
+        dock(viewer, segment, "Segment")
+        segment.uncertainty.setChecked(False)
+        segment.slice.click()
+        finish(segment)
+        viewer.layers[-1].visible = False
+        segment.bar.start.click()
+        finish(segment)
+        viewer.layers["cement strokes"].visible = False
+        viewer.layers[-1].opacity = 0.55
+        viewer.dims.set_current_step(0, 64)
+        take(viewer, "segment")
+        viewer.dims.ndisplay = 3
+        viewer.layers["cement"].visible = False
+        result = viewer.layers[-1]
+        result.opacity = 1.0
+        result.selected_label, result.show_selected_label = 2, True  # the voids alone
+        viewer.reset_view()
+        viewer.camera.angles = (-15, 30, 145)
+        take(viewer, "segment-3d")
+    viewer.close()
+
+
+EPOCHS = 8
+PICTURES: dict[str, Callable[[], None]] = {
+    "synthesis": synthesis,
+    "augmentation": augmentation,
+    "split": split,
+    "finetune": finetune_and_segment,
+}
+
+
+def main() -> None:
+    """Take the pictures named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*PICTURES, []], help="which pictures; none: all")
+    names = parser.parse_args().names or list(PICTURES)
+    IMAGES.mkdir(exist_ok=True)
+    for name in names:
+        print(name)
+        PICTURES[name]()
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    # Qt and OpenGL libraries of some systems crash while the interpreter is torn down; everything is written by now.
+    os._exit(0)
