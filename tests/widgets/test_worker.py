@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import threading
 import time
 
@@ -137,6 +138,18 @@ def test_all_jobs_together_stop_in_one_budget(qtbot) -> None:
     stop_all()
     assert time.monotonic() - began < 2
     assert not any(job.running for job in jobs)
+
+
+def test_garbage_is_collected_as_before_once_the_last_job_has_ended(qtbot) -> None:
+    first, second = Job(), Job()
+    first.start(lambda report, cancel: cancel.wait(10))
+    second.start(lambda report, cancel: cancel.wait(10))
+    assert gc.get_freeze_count() > 0
+    first.stop()
+    assert gc.get_freeze_count() > 0
+    with qtbot.waitSignal(second.ended, timeout=5000):
+        second.cancel()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_long_message_is_cut_to_its_first_line() -> None:

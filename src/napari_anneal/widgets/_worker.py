@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import logging
 import queue
 import threading
@@ -84,6 +85,9 @@ class Job(QObject):
             target=_run, args=(work, events, cancel), name=f"napari-anneal {name}", daemon=True
         )
         _running.add(self)
+        # A full garbage collection walks the hundreds of thousands of objects of Qt, napari and torch: 0.3 s in which
+        # the viewer stands still, again and again while a loop allocates. During a job it looks at what is new only.
+        gc.freeze()
         self._timer.start()
         self._thread.start()
 
@@ -98,8 +102,7 @@ class Job(QObject):
             return True
         self._cancel.set()
         thread.join(seconds)
-        self._thread = None
-        _running.discard(self)
+        self._over()
         return not thread.is_alive()
 
     def _drain(self) -> None:
@@ -122,8 +125,7 @@ class Job(QObject):
         if end is None:
             return
         self._timer.stop()
-        self._thread = None
-        _running.discard(self)
+        self._over()
         kind, value = end
         try:
             if kind == "done":
@@ -132,6 +134,12 @@ class Job(QObject):
                 self.failed.emit(sentence(value))
         finally:
             self.ended.emit()
+
+    def _over(self) -> None:
+        self._thread = None
+        _running.discard(self)
+        if not _running:
+            gc.unfreeze()
 
 
 def _run(work: Work, events: queue.SimpleQueue[tuple[str, Any]], cancel: threading.Event) -> None:
