@@ -25,6 +25,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--patch", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
@@ -35,8 +37,8 @@ def main() -> None:
         encoder="resnet18",
         encoder_depth=4,
         decoder_channels=(64, 32, 16, 16),
-        batch_size=8,
-        patch=256,
+        batch_size=given.batch,
+        patch=given.patch,
         patience=1000,
         augmentation=AugmentationRecipe.none(),
         seed=given.seed,
@@ -48,7 +50,7 @@ def main() -> None:
             dice = ", ".join(f"{d:.3f}" for d in event.val_dice)
             print(f"epoch {event.epoch}: loss {event.val_loss:.4f}, Dice {dice}, {event.seconds:.0f} s", flush=True)
 
-    stream = na.SyntheticStream(na.RecipeRanges(), seed=given.seed)
+    stream = na.SyntheticStream(na.RecipeRanges(shape=(given.patch, given.patch)), seed=given.seed)
     run = na.fine_tune(stream, recipe=recipe, out=given.out, on_event=report)
     hours = (time.time() - began) / 3600
     card = run.model.card.model_copy(

@@ -261,7 +261,7 @@ def demo(
     result = run_demo(out, overwrite=overwrite, say=lambda text: print(text, file=sys.stderr if json_ else sys.stdout))
     _result(json_, result.to_dict(), result.summary())
     if not headless and _has_display():
-        from napari_anneal.widgets import show_demo
+        from napari_anneal.widgets.demo_viewer import show_demo
 
         show_demo(result)
 

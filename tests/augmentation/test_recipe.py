@@ -78,7 +78,7 @@ def test_an_unknown_kind_of_sample_lists_the_known_ones():
 
 
 def test_a_recipe_is_frozen():
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(InputError, match="cannot be changed"):
         AugmentationRecipe().hflip = 0.1
 
 

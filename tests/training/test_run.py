@@ -193,7 +193,7 @@ def test_a_diverging_run_never_calls_nan_its_best(samples, monkeypatch):
 def test_early_stopping_ends_the_stage_and_goes_on_from_the_best(samples, monkeypatch):
     losses = iter([1.0, 2.0, 3.0, 0.5, 4.0])
     monkeypatch.setattr(loop, "validate", lambda *args: (next(losses), (0.5, 0.5)))
-    stages = tuple(s.with_changes(epochs=e) for s, e in zip(recipe().stages[1:], (5, 2), strict=True))
+    stages = tuple(s.model_copy(update={"epochs": e}) for s, e in zip(recipe().stages[1:], (5, 2), strict=True))
     run = fine_tune(samples, recipe=recipe(stages=stages, patience=2))
     assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5]
     assert [row["stage"] for row in run.history] == ["all layers"] * 3 + ["SGD"] * 2

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from napari_anneal.inference import Model, Segmentation
 from napari_anneal.samples import Sample
-from napari_anneal.samples.shipped import shipped_samples
+from napari_anneal.samples.shipped import SHIPPED, shipped_samples
 from napari_anneal.training import FineTuneRecipe, Run, fine_tune
 from napari_anneal.training.events import Event
 
 __all__ = ["CLASSES", "StackResult", "segment_stack"]
 
-CLASSES = ("matrix", "pore")
+CLASSES = SHIPPED["cement"].classes
 EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 6, 8, 4, 128
 
 

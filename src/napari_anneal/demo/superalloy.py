@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_anneal.inference import Model, load_model
 from napari_anneal.samples import Sample
-from napari_anneal.samples.shipped import paint_strokes, shipped_samples
+from napari_anneal.samples.shipped import SHIPPED, paint_strokes, shipped_samples
 from napari_anneal.training import FineTuneRecipe, Run, fine_tune
 from napari_anneal.training.events import Event
 from napari_anneal.validation import ClassicalControl, Report, SplitPlan, evaluate, fit_classical, group_split
@@ -22,7 +22,9 @@ from napari_anneal.validation import ClassicalControl, Report, SplitPlan, evalua
 __all__ = ["CLASSES", "HELD_OUT", "START", "Comparison", "compare", "paint_training_images"]
 
 START = "voronoi"
-CLASSES = ("matrix", "fine precipitate", "coarse precipitate")
+CLASSES = SHIPPED["superalloy"].classes
+# Strokes an image: matrix, fine, coarse. Fine precipitates are a few pixels wide, so one is a dab of the brush.
+STROKES = (16, 24, 12)
 HELD_OUT = ("spot5", "spot6", "spot7")
 # Two trainings have to fit into three minutes on two cores.
 EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 12, 10, 6, 224
@@ -45,7 +47,7 @@ class Comparison:
 def paint_training_images() -> tuple[list[Sample], list[Sample]]:
     """Return the shipped images twice: with strokes only, and with the full hand labels."""
     dense = shipped_samples("superalloy")
-    return [replace(s, labels=paint_strokes(s.labels, seed=i)) for i, s in enumerate(dense)], dense
+    return [replace(s, labels=paint_strokes(s.labels, i, STROKES, margin_px=1)) for i, s in enumerate(dense)], dense
 
 
 def compare(out: Path, on_event: Callable[[str, Event], None], seed: int = 0) -> Comparison:

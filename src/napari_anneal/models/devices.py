@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
 
 from napari_anneal.errors import InputError
 
-__all__ = ["Precision", "autocast", "has_bfloat16", "pick_device", "resolve_precision"]
+__all__ = ["Precision", "autocast", "computing", "has_bfloat16", "pick_device", "resolve_precision"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -57,6 +59,21 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
         return torch.bfloat16
     return torch.float32
+
+
+@contextmanager
+def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Inference mode, with autocast where ``dtype`` is bfloat16 and true float32 where it is float32."""
+    reduced = dtype is torch.bfloat16
+    # TF32 keeps 10 bits of mantissa: a tile and the whole image would then differ by far more than 1e-5.
+    exact = torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=reduced,
+    )
+    with exact, torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced):
+        yield
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -42,7 +42,7 @@ class IntensityRange:
         """
         _require_finite(image, where)
         scaled = (image.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
-        return np.clip(scaled, *CLIP).astype(np.float32, copy=False)
+        return np.asarray(np.clip(scaled, *CLIP), dtype=np.float32)
 
 
 def standardise(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

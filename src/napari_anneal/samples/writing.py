@@ -27,8 +27,12 @@ def write_pair(
 
     Parameters
     ----------
+    folder, name
+        Where, and the stem of the file names.
     image
         Unit range; stored as uint16, finer than any noise in it.
+    labels, grains
+        Whole numbers, shaped as the image; ``grains`` may be left out.
     first
         The folder is new with this pair: refuse one that holds something already.
 
@@ -49,4 +53,4 @@ def write_pair(
                 tifffile.imwrite(folder / kind / f"{name}.tif", array, compression="zlib")
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        raise OutputError(f"{name} could not be written to {folder}: {why}; the pairs before it are complete.") from error
+        raise OutputError(f"{name} could not be written to {folder}: {why}; earlier pairs are complete.") from error

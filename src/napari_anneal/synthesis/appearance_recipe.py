@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from napari_anneal.synthesis.validated import Validated
+from napari_anneal.recipe_base import Recipe
 
 __all__ = ["Appearance"]
 
 
-class Appearance(Validated):
+class Appearance(Recipe):
     """Physical parameters of the image, rung by rung; a rung includes all below it.
 
     1 clean geometry · 2 grey levels, texture, boundaries as they really look · 3 point spread of the optics ·

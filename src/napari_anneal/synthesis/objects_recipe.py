@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from napari_anneal.synthesis.validated import Validated
+from napari_anneal.recipe_base import Recipe
 
 __all__ = ["Objects"]
 
 
-class Objects(Validated):
+class Objects(Recipe):
     """Precipitates, particles or pores: a coarse population and, where wanted, a fine one between them.
 
     Shapes are superellipses |x|^p + |y|^p = 1: exponent 2 is an ellipse, 4 to 8 the rounded cuboid of γ′.

@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.errors import InputError
+from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance_recipe import Appearance
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.objects_recipe import Objects
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
-from napari_anneal.synthesis.validated import Validated
 
 __all__ = ["AppearanceRanges", "ObjectRanges", "RecipeRanges", "SyntheticStream"]
 
@@ -28,7 +28,7 @@ def _span(low: float, high: float, *, log: bool = False, often: float = 1.0, oth
 SMALLEST_FINE = 1.5
 
 
-class AppearanceRanges(Validated):
+class AppearanceRanges(Recipe):
     """Ranges of `Appearance`, field by field; meanings and units are the same."""
 
     rung: int = Field(5, ge=1, le=5, description="How far up the ladder: 1 clean … 5 with artefacts.")
@@ -94,7 +94,7 @@ def _least_visible(look: dict[str, Any], visibility: float) -> float:
     return min(visibility * (float(np.hypot(noise, look["texture"])) + 0.01), 0.5)
 
 
-class ObjectRanges(Validated):
+class ObjectRanges(Recipe):
     """Ranges of `Objects`, field by field; meanings and units are the same."""
 
     volume_fraction: Span = _span(0.04, 0.55)
@@ -125,7 +125,7 @@ class ObjectRanges(Validated):
         return Objects(**drawn)
 
 
-class RecipeRanges(Validated):
+class RecipeRanges(Recipe):
     """Ranges of `MicrostructureRecipe`: a `Span` or ``(low, high)`` or a number each, a `Choice` for names.
 
     The number of seeds follows from the grain diameter, so the same ranges serve every shape; where the shape is
@@ -229,7 +229,7 @@ class _Constant:
         return self.value if size is None else np.array([0.0, self.value])
 
 
-def _draw_fields(ranges: Validated, rng: Any, **limits: dict[str, float]) -> dict[str, Any]:
+def _draw_fields(ranges: Recipe, rng: Any, **limits: dict[str, float]) -> dict[str, Any]:
     """Draw every field that is a range or a choice, within limits of its own; carry the fixed ones over."""
     drawn: dict[str, Any] = {}
     for name in type(ranges).model_fields:

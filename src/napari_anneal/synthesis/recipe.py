@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance_recipe import Appearance
 from napari_anneal.synthesis.objects_recipe import Objects
-from napari_anneal.synthesis.validated import Validated
 
 __all__ = ["MicrostructureRecipe"]
 
 Placement = Literal["random", "blue_noise", "clustered", "points"]
 
 
-class MicrostructureRecipe(Validated):
+class MicrostructureRecipe(Recipe):
     """Geometry and appearance of one synthetic micrograph or volume.
 
     Raises

@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from napari_anneal.synthesis.validated import Validated
+from napari_anneal.recipe_base import Recipe
 
 __all__ = ["Choice", "Span"]
 
 
-class Span(Validated):
+class Span(Recipe):
     """Numbers from ``low`` to ``high``, evenly or evenly in the logarithm; now and then the value ``otherwise``.
 
     A bare number stands for a fixed value and ``(low, high)`` for an even range.
@@ -56,7 +56,7 @@ class Span(Validated):
         return float(self.low + place * (self.high - self.low))
 
 
-class Choice(Validated):
+class Choice(Recipe):
     """One of several options, evenly or with weights. A bare value stands for itself, a list for an even choice."""
 
     options: tuple[str, ...] = Field(min_length=1, description="What may be chosen.")

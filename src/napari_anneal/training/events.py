@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from napari_anneal.models.layer_groups import GroupName
+
 __all__ = ["EpochDone", "Event", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
 
 
@@ -30,7 +32,7 @@ class StageStarted:
     index: int
     first_step: int
     steps: int
-    groups: Mapping[str, float]
+    groups: Mapping[GroupName, float]
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def train(
     for index, stage in enumerate(recipe.stages):
         optimizer = build_optimizer(network, stage)
         stage_steps = stage.epochs * data.steps_per_epoch
-        yield StageStarted(stage.name, index, step, stage_steps, dict(stage.rates))
+        yield StageStarted(stage.name, index, step, stage_steps, stage.rates)
         stale, losses = 0, []
         steps = range(step, step + stage_steps)
         stream = batches(data.source, augment, recipe.batch_size, steps, recipe.seed, device)

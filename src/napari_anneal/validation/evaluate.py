@@ -88,7 +88,7 @@ class Report:
             lines.append(f"{image.name:<{width}}{image.group or '-':<14}" + "".join(cells))
         lines += [
             "",
-            f"mean ± standard deviation over {len(self.images)} image(s) of {len(groups)} group(s), painted pixels only;",
+            f"mean ± standard deviation, {len(self.images)} image(s) of {len(groups)} group(s), painted pixels only;",
             "n/a: the class is not painted there. One split: another one may differ by 5–10 points.",
         ]
         return "\n".join(lines)
