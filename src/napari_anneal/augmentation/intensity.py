@@ -81,9 +81,7 @@ class Clahe(_Ranged):
         """Equalise what lies in [0, 1] and add the change to every channel: colours keep their hue."""
         grey = np.clip(img.mean(axis=-1), 0.0, 1.0)
         deep = np.round(grey * np.float32(65535)).astype(np.uint16)
-        equal = cv2.createCLAHE(value, (self.tiles, self.tiles)).apply(deep).astype(np.float32) / np.float32(
-            65535
-        )
+        equal = cv2.createCLAHE(value, (self.tiles, self.tiles)).apply(deep).astype(np.float32) / np.float32(65535)
         equalised: Image = img + (equal - grey)[..., np.newaxis]
         return equalised
 

@@ -17,18 +17,12 @@ SampleKind = Literal["isotropic", "textured", "shadowed", "orientation_map", "ch
 SAMPLE_KINDS: Final[tuple[SampleKind, ...]] = get_args(SampleKind)
 
 _TEXTURE = "the sample has a direction (rolled, drawn, columnar) that would turn; 180° and flips stay legal"
-_SHADOW = (
-    "the detector sits at one side and its shadows would fall the wrong way; a left-right flip stays legal"
-)
+_SHADOW = "the detector sits at one side and its shadows would fall the wrong way; a left-right flip stays legal"
 _COLOUR_IS_ORIENTATION = "the colour is the crystal orientation, so changing it changes what the pixel says"
-_FRAME_IS_ORIENTATION = (
-    "turning or mirroring the map without turning every orientation in it gives a false map"
-)
+_FRAME_IS_ORIENTATION = "turning or mirroring the map without turning every orientation in it gives a false map"
 _HANDED = "the structure is left- or right-handed, and a mirror image of it does not exist"
 _POLARISED = "under polarised light the mirror image has other grey levels than the mirrored sample"
-_EXTINCTION = (
-    "under polarised light the grey level depends on the angle to the polarisers (90° steps stay legal)"
-)
+_EXTINCTION = "under polarised light the grey level depends on the angle to the polarisers (90° steps stay legal)"
 _VORTEX = "a vortex turns one way, and a mirror image turns the other"
 
 _ILLEGAL: Final[dict[SampleKind, dict[str, str]]] = {
@@ -66,6 +60,4 @@ def illegal_transforms(kind: str) -> dict[str, str]:
     for known, table in _ILLEGAL.items():
         if known == kind:
             return dict(table)
-    raise InputError(
-        f"{kind!r} is not a kind of sample this package knows; choose one of {', '.join(SAMPLE_KINDS)}."
-    )
+    raise InputError(f"{kind!r} is not a kind of sample this package knows; choose one of {', '.join(SAMPLE_KINDS)}.")

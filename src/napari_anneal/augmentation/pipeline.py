@@ -78,9 +78,7 @@ class Augmenter:
         # transform the same seed, so that all of their coins would fall the same way.
         pipeline.set_random_state(np.random.default_rng(rng_seed), random.Random(rng_seed))
         out = pipeline(image=np.ascontiguousarray(np.moveaxis(image, 0, -1)), mask=_to_warpable(labels))
-        moved = np.ascontiguousarray(
-            np.moveaxis(out["image"].reshape(*image.shape[1:], -1), -1, 0), dtype=np.float32
-        )
+        moved = np.ascontiguousarray(np.moveaxis(out["image"].reshape(*image.shape[1:], -1), -1, 0), dtype=np.float32)
         return _unshared(moved, image), _unshared(out["mask"].astype(labels.dtype), labels)
 
     def _pipeline(self, shape: tuple[int, ...], square: bool) -> A.Compose:
@@ -95,9 +93,7 @@ class Augmenter:
 
 def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -> A.Compose:
     """Recipe → ``albumentations.Compose``, only with the transforms that can happen."""
-    os.environ.setdefault(
-        "NO_ALBUMENTATIONS_UPDATE", "1"
-    )  # its import asks a server for the newest version otherwise
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for the newest version otherwise
     import albumentations as A
 
     from napari_anneal.augmentation import geometry, intensity
@@ -170,9 +166,7 @@ def _to_warpable(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > MAX_LABEL:
         raise InputError(f"labels must lie between 0 and {MAX_LABEL}, but these run from {low} to {high}.")
-    return np.ascontiguousarray(
-        labels, dtype=np.uint8 if high < 256 else np.uint16 if high < 65536 else np.float32
-    )
+    return np.ascontiguousarray(labels, dtype=np.uint8 if high < 256 else np.uint16 if high < 65536 else np.float32)
 
 
 def _unshared(result: npt.NDArray[Any], source: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -64,15 +64,11 @@ class AugmentationRecipe(Recipe):
     shear: Probability = Field(0.0, description="Probability of an affine shear")
     shear_deg: Range = Field((-8.0, 8.0), description="Shear angle in each direction, degrees")
     perspective: Probability = Field(0.0, description="Probability of a perspective change (a tilted stage)")
-    perspective_fraction: Range = Field(
-        (0.02, 0.06), description="Shift of the corners, fraction of the side"
-    )
+    perspective_fraction: Range = Field((0.02, 0.06), description="Shift of the corners, fraction of the side")
     crop: Probability = Field(0.0, description="Probability of a random crop, resized to the patch")
     crop_area: Range = Field((0.5, 1.0), description="Area of that crop, fraction of the patch")
     elastic: Probability = Field(0.1, description="Probability of an elastic deformation")
-    elastic_alpha: float = Field(
-        50.0, ge=0, description="Strength α of the deformation, pixels before smoothing"
-    )
+    elastic_alpha: float = Field(50.0, ge=0, description="Strength α of the deformation, pixels before smoothing")
     elastic_sigma_px: float = Field(5.0, gt=0, description="Smoothness σ of the deformation, pixels")
 
     brightness: Probability = Field(0.5, description="Probability of a brightness shift")
@@ -90,18 +86,12 @@ class AugmentationRecipe(Recipe):
     poisson: Probability = Field(0.1, description="Probability of shot noise")
     poisson_counts: Range = Field((100.0, 1000.0), description="Counts at intensity 1 (drawn on a log scale)")
     gaussian_noise: Probability = Field(0.3, description="Probability of additive Gaussian (read) noise")
-    gaussian_noise_std: Range = Field(
-        (0.01, 0.05), description="Standard deviation, fraction of the intensity range"
-    )
+    gaussian_noise_std: Range = Field((0.01, 0.05), description="Standard deviation, fraction of the intensity range")
     salt_pepper: Probability = Field(0.0, description="Probability of salt-and-pepper noise")
     salt_pepper_fraction: Range = Field((0.001, 0.01), description="Fraction of the pixels hit")
-    cutout: Probability = Field(
-        0.0, description="Probability of erasing rectangles; erased pixels become unpainted"
-    )
+    cutout: Probability = Field(0.0, description="Probability of erasing rectangles; erased pixels become unpainted")
     cutout_holes: IntRange = Field((1, 4), description="Number of rectangles")
-    cutout_fraction: Range = Field(
-        (0.05, 0.2), description="Side of a rectangle, fraction of the side of the patch"
-    )
+    cutout_fraction: Range = Field((0.05, 0.2), description="Side of a rectangle, fraction of the side of the patch")
 
     @model_validator(mode="after")
     def _check(self) -> AugmentationRecipe:
@@ -118,9 +108,7 @@ class AugmentationRecipe(Recipe):
                     raise ValueError(f"{name} must lie between 0 and 1, not {value}")
         for name, reason in illegal_transforms(self.sample).items():
             if getattr(self, name) > 0:
-                raise ValueError(
-                    f"{name} is not legal for a sample that is {self.sample!r}: {reason}; set {name}=0"
-                )
+                raise ValueError(f"{name} is not legal for a sample that is {self.sample!r}: {reason}; set {name}=0")
         return self
 
     @property
