@@ -20,6 +20,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 import napari
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
+from superqt import QCollapsible
 
 IMAGES = Path(__file__).parent / "images"
 NARROW, WIDE = 400, 560
@@ -165,24 +166,22 @@ def finetune_and_segment() -> None:
         viewer.window.remove_dock_widget(form)
         segment = SegmentWidget(viewer)
         dock(viewer, segment, "Segment")
-        segment.uncertainty.setChecked(False)
         segment.slice.click()
         finish(segment)
         viewer.layers[-1].visible = False
+        segment.uncertainty.setChecked(True)
         segment.bar.start.click()
         finish(segment)
-        viewer.layers["cement strokes"].visible = False
-        viewer.layers[-1].opacity = 0.55
+        unsure, result = viewer.layers["cement · uncertainty"], viewer.layers["cement · cement segmentation"]
+        viewer.layers["cement strokes"].visible = unsure.visible = False
+        result.opacity = 0.55
+        viewer.layers.selection.active = result
         viewer.dims.set_current_step(0, 64)
         take(viewer, "segment")
-        viewer.dims.ndisplay = 3
-        viewer.layers["cement"].visible = False
-        result = viewer.layers[-1]
-        result.opacity = 1.0
-        result.selected_label, result.show_selected_label = 2, True  # the voids alone
-        viewer.reset_view()
-        viewer.camera.angles = (-15, 30, 145)
-        take(viewer, "segment-3d")
+        result.visible, unsure.visible = False, True
+        viewer.layers.selection.active = unsure
+        segment.findChild(QCollapsible).expand(animate=False)
+        take(viewer, "segment-uncertainty")
     viewer.close()
 
 

@@ -141,6 +141,31 @@ def test_bad_input_is_one_sentence_and_the_form_stays_usable(viewer, form, wait_
     assert "ready in Segment" in form.bar.text, form.bar.text
 
 
+def test_results_and_previews_are_not_taken_for_training_by_themselves(viewer, form, wait_for, tiny_model) -> None:
+    add_pair(viewer)
+    segment = SegmentWidget(viewer)
+    wait_for(segment)
+    segment.probabilities.setChecked(True)
+    segment.bar.start.click()
+    wait_for(segment)
+    assert len(viewer.layers) == 5
+    form.pairs.add_all()
+    assert [(p.image.name, p.labels.name) for p in form.pairs.pairs] == [("fibres", "fibres labels")]
+    again = FineTuneWidget(viewer)
+    wait_for(again)
+    assert again.pairs.pairs[0].labels.name == "fibres labels"
+    again.pairs.rows[0].labels.choose(next(a for a in viewer.layers if "segmentation" in a.name))  # but by hand
+    assert again.pairs.pairs[0].image.name == "fibres"
+
+
+def test_fresh_weights_bring_their_recipe(form) -> None:
+    form.preset.setCurrentIndex(form.preset.findData("canonical"))
+    form.start.combo.setCurrentIndex(form.start.index_of(("scratch", "")))
+    assert form.preset.currentData() == "scratch"
+    form.start.combo.setCurrentIndex(form.start.index_of(("session", "tiny")))
+    assert form.preset.currentData() == "canonical"
+
+
 def test_the_same_pair_twice_is_refused(viewer, form) -> None:
     add_pair(viewer)
     form.pairs.add()

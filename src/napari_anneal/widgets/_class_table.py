@@ -22,6 +22,8 @@ __all__ = ["MOST_CLASSES", "ClassTable", "class_names", "count_all", "count_pain
 COUNT_DELAY_MS = 400
 # A Labels layer with more values than this is grains or particles, not painted classes.
 MOST_CLASSES = 64
+# A larger volume is counted after a stroke, not after every change of slice.
+RECOUNTED = 1 << 26
 
 
 def count_paint(data: Any) -> dict[int, int]:
@@ -103,7 +105,8 @@ class ClassTable(QTableWidget):
         self._connected = []
         for layer in {id(a): a for a in self._layers()}.values():
             # Undo and redo tell nothing but that the slice was drawn again.
-            undo = ("set_data",) if isinstance(layer.data, np.ndarray) else ()
+            small = isinstance(layer.data, np.ndarray) and layer.data.size <= RECOUNTED
+            undo = ("set_data",) if small else ()
             for name in ("paint", "data", "labels_update", *undo):
                 emitter = getattr(layer.events, name)
                 emitter.connect(self._painted)

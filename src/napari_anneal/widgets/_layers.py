@@ -26,6 +26,8 @@ __all__ = [
     "group_of",
     "hex_colour",
     "is_gold",
+    "is_made",
+    "made",
     "remember",
     "remember_classes",
     "sample_from_layers",
@@ -173,6 +175,12 @@ def is_gold(layer: Layer) -> bool:
     return bool(remembered.get("gold", False)) if isinstance(remembered, dict) else False
 
 
+def is_made(layer: Layer) -> bool:
+    """Whether a form made this layer as a result or a preview: offered by hand, never taken by itself for training."""
+    remembered = layer.metadata.get(GROUP_KEY)
+    return isinstance(remembered, dict) and "made" in remembered
+
+
 def remember(layer: Layer, **facts: Any) -> None:
     """Keep facts in a layer's metadata, beside what is remembered there already."""
     remembered = layer.metadata.get(GROUP_KEY)
@@ -205,6 +213,11 @@ def add_class_labels(
         metadata={GROUP_KEY: {"classes": list(classes), **({"group": like.group} if like.group else {})}},
         **{**dict(like.placement), **options},
     )
+
+
+def made(what: str) -> dict[str, Any]:
+    """Metadata of a layer that a form makes: ``what`` is such as "segmentation", "probability" or "preview"."""
+    return {GROUP_KEY: {"made": what}}
 
 
 def class_colormap(colours: Sequence[str]) -> Any:

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import group_of
+from napari_anneal.widgets._layers import group_of, is_made
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -47,7 +47,8 @@ def matching_image(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None
 
     layers = list(viewer.layers)
     place = layers.index(labels)
-    fitting = [a for a in layers if isinstance(a, Image) and spatial_shape(a) == tuple(labels.data.shape)]
+    images = [a for a in layers if isinstance(a, Image) and not is_made(a)]
+    fitting = [a for a in images if spatial_shape(a) == tuple(labels.data.shape)]
     named = [a for a in fitting if labels.name.startswith(a.name) or a.name.startswith(labels.name)]
     below = [a for a in fitting if layers.index(a) < place]
     candidates = sorted(named, key=lambda a: -len(a.name)) or below[::-1] or fitting
@@ -164,7 +165,7 @@ class Pairs(QWidget):
 
         taken = [row.labels.layer for row in self.rows]
         row = Row(self._viewer)
-        free = [a for a in reversed(self._viewer.layers) if isinstance(a, Labels) and a not in taken]
+        free = [a for a in reversed(self._viewer.layers) if isinstance(a, Labels) and a not in taken and not is_made(a)]
         row.labels.choose(labels or (free[0] if free else None))
         row.changed.connect(self.changed)
         row.removed.connect(lambda: self.remove(row))
@@ -177,7 +178,8 @@ class Pairs(QWidget):
         """One row for each Labels layer with a matching image; rows without layers go."""
         from napari.layers import Labels
 
-        wanted = [a for a in self._viewer.layers if isinstance(a, Labels) and matching_image(self._viewer, a)]
+        painted = [a for a in self._viewer.layers if isinstance(a, Labels) and not is_made(a)]
+        wanted = [a for a in painted if matching_image(self._viewer, a) is not None]
         for row in list(self.rows):
             if row.labels.layer is None or row.image.layer is None:
                 self.remove(row)

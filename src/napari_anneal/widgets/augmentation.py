@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSpinBox, QVBoxLayout
 
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import check_fit, snapshot
+from napari_anneal.widgets._layers import check_fit, made, snapshot
 from napari_anneal.widgets._mosaic import Mosaic, MosaicOrder
 from napari_anneal.widgets._pairs import matching_image
 from napari_anneal.widgets._recipe_form import RecipeForm, build, caption
@@ -226,12 +226,13 @@ class AugmentationWidget(Form):
                 layer.scale, layer.translate = self._placement["scale"], self._placement["translate"]
                 return
             self.viewer.layers.remove(layer)
+        options = {**self._placement, "metadata": made("preview")}
         if name.endswith("labels"):
-            self.viewer.add_labels(array, name=name, colormap=self._colormap, opacity=0.45, **self._placement)
+            self.viewer.add_labels(array, name=name, colormap=self._colormap, opacity=0.45, **options)
         else:
             rgb = array.ndim == 3
             limits = {} if rgb else {"contrast_limits": (0.0, 1.0)}
-            self.viewer.add_image(array, name=name, rgb=rgb, **limits, **self._placement)
+            self.viewer.add_image(array, name=name, rgb=rgb, **limits, **options)
 
     def _toggle(self, before: bool) -> None:
         for name in NAMES:

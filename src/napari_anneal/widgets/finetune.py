@@ -17,7 +17,6 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable, class_names, count_all
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
-from napari_anneal.widgets._layer_choice import follow_layers
 from napari_anneal.widgets._layers import colours_of, is_gold, sample_from_layers
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._pairs import Pairs
@@ -72,7 +71,6 @@ class FineTuneWidget(Form):
         self._colours: tuple[str, ...] = ()
         self.pairs.changed.connect(self.classes.follow)
         self.classes.follow()
-        follow_layers(viewer, self, self._layers_changed)
         self.bar.started.connect(lambda: self.guarded(self._run))
         self.job.events.connect(self._listen)
         when_loaded(self, self._fill)
@@ -118,11 +116,6 @@ class FineTuneWidget(Form):
         scratch = self.start.value_is_scratch
         if scratch != (self.preset.currentData() == "scratch"):
             self.preset.setCurrentIndex(self.preset.findData("scratch" if scratch else "canonical"))
-
-    def _layers_changed(self) -> None:
-        rows = self.pairs.rows
-        if len(rows) == 1 and rows[0].labels.layer is not None and rows[0].image.layer is None:
-            rows[0]._on_labels()
 
     def samples(self) -> list[Sample]:
         """What the rows hold now, copied; gold images are left out.

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QSpinBox, QWidget
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import add_class_labels, snapshot
+from napari_anneal.widgets._layers import add_class_labels, made, remember, snapshot
 from napari_anneal.widgets._live import LARGEST_IN_MEMORY, Job, ModelReady, Outcome, PlaneDone, Progress
 from napari_anneal.widgets._model_choice import ModelChoice
 from napari_anneal.widgets._path_field import PathField
@@ -145,9 +145,9 @@ class SegmentWidget(Form):
                 if layer.name == name and getattr(layer, "data", None) is not None and layer.data.shape == shape:
                     self._target = weakref.ref(layer)
                     return
-        self._target = weakref.ref(
-            add_class_labels(self.viewer, np.zeros(shape, dtype), name, order.image, model.classes, model.colours)
-        )
+        target = add_class_labels(self.viewer, np.zeros(shape, dtype), name, order.image, model.classes, model.colours)
+        remember(target, made="segmentation")
+        self._target = weakref.ref(target)
 
     def _place(self, plane: PlaneDone) -> bool:
         """Put a plane into the layer; whether that shows. A layer the user has deleted takes nothing more."""
@@ -195,12 +195,17 @@ class SegmentWidget(Form):
             placement["translate"] = np.asarray(placement["translate"]) + shift
         for name, data in zip(result.classes, maps, strict=False):
             self.viewer.add_image(
-                data, name=f"{order.image.name} · P({name})", contrast_limits=(0, 1), visible=False, **placement
+                data,
+                name=f"{order.image.name} · P({name})",
+                contrast_limits=(0, 1),
+                visible=False,
+                metadata=made("probability"),
+                **placement,
             )
         if unsure is not None:
             self.viewer.add_image(
                 unsure, name=f"{order.image.name} · uncertainty", contrast_limits=(0, 1), colormap="magma",
-                blending="additive", **placement,
+                blending="additive", metadata=made("uncertainty"), **placement,
             )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._fold_matrix import FoldMatrix
 from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._layer_choice import follow_layers
-from napari_anneal.widgets._layers import group_of, is_gold, remember, sample_from_layers
+from napari_anneal.widgets._layers import group_of, is_gold, is_made, remember, sample_from_layers
 from napari_anneal.widgets._pairs import matching_image
 from napari_anneal.widgets._path_field import PathField
 
@@ -142,7 +142,7 @@ class SplitWidget(Form):
             return
         from napari.layers import Labels
 
-        painted = [a for a in self.viewer.layers if isinstance(a, Labels)]
+        painted = [a for a in self.viewer.layers if isinstance(a, Labels) and not is_made(a)]
         pairs = [(matching_image(self.viewer, labels), labels) for labels in painted]
         self._fill([Entry(image.name, image, labels) for image, labels in pairs if image is not None])
 

@@ -15,6 +15,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layer_choice import LayerChoice
 from napari_anneal.widgets._layers import Snapshot, add_class_labels
+from napari_anneal.widgets._layers import made as made_by_form
 from napari_anneal.widgets._recipe_form import NumberBox, RecipeForm, calm
 from napari_anneal.widgets._worker import Job
 
@@ -228,7 +229,9 @@ class SynthesisWidget(Form):
         else:
             if PREVIEW in self.viewer.layers:
                 self.viewer.layers.remove(PREVIEW)
-            self.viewer.add_image(made.image, name=PREVIEW, contrast_limits=(0, 1), **place)
+            self.viewer.add_image(
+                made.image, name=PREVIEW, contrast_limits=(0, 1), metadata=made_by_form("preview"), **place
+            )
             self.viewer.reset_view()
         size = " × ".join(map(str, made.image.shape))
         whole = "" if made.image.shape == self.shape else " (a piece, with the same density of grains)"
@@ -251,8 +254,17 @@ class SynthesisWidget(Form):
         place: dict[str, Any] = {"scale": made.spacing}
         self.viewer.add_image(made.image, name=f"{name} image", contrast_limits=(0, 1), **place)
         if distance:
-            self.viewer.add_image(made.distance, name=f"{name} distance", colormap="viridis", visible=False, **place)
-        self.viewer.add_labels(made.grains, name=f"{name} grains", opacity=0.4, visible=False, **place)
+            self.viewer.add_image(
+                made.distance,
+                name=f"{name} distance",
+                colormap="viridis",
+                visible=False,
+                metadata=made_by_form("distance"),
+                **place,
+            )
+        self.viewer.add_labels(
+            made.grains, name=f"{name} grains", opacity=0.4, visible=False, metadata=made_by_form("grains"), **place
+        )
         like = Snapshot(name, made.image, "ZYX"[-made.image.ndim :], place, group=name)
         add_class_labels(
             self.viewer, made.labels, f"{name} {made.classes[1]}", like, made.classes, COLOURS, opacity=0.3
