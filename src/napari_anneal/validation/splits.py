@@ -7,6 +7,7 @@ fold really holds.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -98,7 +99,8 @@ def group_split(
     seed
         Decides between splits that are equally balanced; the same seed gives the same plan.
     method
-        ``group`` balances the number of images, ``stratified`` also the rare classes.
+        ``group`` balances the number of images, ``stratified`` also the rare classes (where there are too few images
+        to stratify, it falls back on ``group``; the report shows what each fold holds either way).
 
     Raises
     ------
@@ -149,18 +151,15 @@ def _splitter(
     rarity = np.argsort((table > 0).sum(axis=0) + table.sum(axis=0) / (table.sum() + 1), kind="stable")
     strata = np.array([next((int(k) for k in rarity if row[k]), 0) for row in table])
     if method == "leave_one_group_out":
-        splits = LeaveOneGroupOut().split(table, strata, groups)
-    elif method == "stratified":
-        import warnings
-
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        return list(LeaveOneGroupOut().split(table, strata, groups))
+    if method == "stratified" and np.bincount(strata).max() >= folds:  # it refuses when every stratum is smaller
         with warnings.catch_warnings():  # "least populated class": the report says it in the user's words
             warnings.simplefilter("ignore", UserWarning)
-            splits = list(splitter.split(table, strata, groups))
-    else:
-        splits = GroupKFold(folds).split(table, strata, groups)
-    # StratifiedGroupKFold can leave a fold empty when groups are few and large.
-    return [(train, val) for train, val in splits if len(train) and len(val)]
+            splits = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(table, strata, groups))
+        # With few, large groups it leaves folds empty; a fold that judges nothing is no fold.
+        if all(len(train) and len(val) for train, val in splits):
+            return splits
+    return list(GroupKFold(folds).split(table, strata, groups))
 
 
 def _warnings(table: npt.NDArray[np.int64], plan: tuple[Fold, ...], unpainted: list[str]) -> tuple[str, ...]:
