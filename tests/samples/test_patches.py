@@ -51,7 +51,12 @@ def test_draws_depend_on_seed_and_number_alone():
 
 @given(height=st.integers(1, 90), width=st.integers(1, 90))
 def test_an_image_smaller_than_a_patch_is_mirrored_and_its_margin_unpainted(height, width):
-    part = PreparedSlice(np.random.default_rng(0).random((1, height, width), dtype=np.float32), np.ones((height, width), dtype=np.int64), 0, None)
+    part = PreparedSlice(
+        np.random.default_rng(0).random((1, height, width), dtype=np.float32),
+        np.ones((height, width), dtype=np.int64),
+        0,
+        None,
+    )
     image, labels = PatchSampler([part], 64, 1, seed=0).draw(0)
     assert image.shape == (1, 64, 64)
     assert np.isin(image, part.image).all()
@@ -97,8 +102,8 @@ def test_any_pixel_type_lands_on_the_same_scale(dtype):
     image = (unit > 0.5) if dtype == "bool" else (unit * (1 if dtype.startswith("float") else 250)).astype(dtype)
     scaled = intensity_range(image).apply(image)
     assert scaled.dtype == np.float32
-    assert np.quantile(scaled, 0.005) == pytest.approx(0, abs=0.02)
-    assert np.quantile(scaled, 0.995) == pytest.approx(1, abs=0.02)
+    assert np.quantile(scaled, 0.02) == pytest.approx(0, abs=0.02)
+    assert np.quantile(scaled, 0.98) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(("pixel", "what"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite")])
@@ -115,3 +120,13 @@ def test_a_constant_image_is_refused_but_a_nearly_constant_one_is_not():
     spot = np.zeros((300, 300), dtype=np.uint8)
     spot[5, 5] = 200
     assert intensity_range(spot).high == 200
+
+
+def test_a_hole_in_the_specimen_does_not_squeeze_its_phases():
+    rng = np.random.default_rng(0)
+    image = np.where(rng.random((300, 300)) < 0.5, 150, 180).astype(np.uint8)
+    pierced = image.copy()
+    pierced[:30, :45] = 0  # 1.5 % of the image
+    for grey in (150, 180):
+        whole, holed = (intensity_range(i).apply(i)[image == grey] for i in (image, pierced))
+        assert np.median(holed) == pytest.approx(np.median(whole), abs=0.05)

@@ -2,7 +2,7 @@
 
 Every transform has a probability under its own name (``elastic=0.1``; 0 switches it off) and its strength in
 fields that start with that name and end with the unit (``elastic_sigma_px``). Intensities are in units of the
-robust range of the image: 0 is its 0.5th percentile, 1 its 99.5th. Default ranges: the transforms commonly
+robust range of the image: 0 is its 2nd percentile, 1 its 98th. Default ranges: the transforms commonly
 used for microscopy, gentle enough for any isotropic sample; elastic after Simard et al. 2003 (ICDAR, doi
 10.1109/ICDAR.2003.1227801).
 """

@@ -14,7 +14,7 @@ from napari_anneal.models.architecture import ArchitectureSpec
 __all__ = ["PALETTE", "SCHEMA_VERSION", "BundleCard", "class_colours", "software_versions"]
 
 SCHEMA_VERSION = 1
-NORMALISATION = "percentile-0.5-99.5/imagenet-grey"
+NORMALISATION = "percentile-2-98/imagenet-grey"
 # Okabe and Ito's palette, distinguishable with every common colour vision deficiency.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 

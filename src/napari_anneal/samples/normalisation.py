@@ -1,8 +1,9 @@
 """Grey values → network input: one pair of robust limits per image or volume, never per tile or slice.
 
-An 8-bit SEM image, a 16-bit CT volume and a float reconstruction all land on the same scale: the 0.5th percentile
-maps to 0 and the 99.5th to 1 (so a few hot pixels or charging streaks do not squeeze the rest), then ImageNet's
-grey mean and deviation are taken off, because the pretrained backbones expect them.
+An 8-bit SEM image, a 16-bit CT volume and a float reconstruction all land on the same scale: the 2nd percentile maps
+to 0 and the 98th to 1, then ImageNet's grey mean and deviation are taken off, because the pretrained backbones expect
+them. Two percent at either end, because a hole, a scale bar or a charging streak often covers one: with half a percent,
+a single hole squeezed all phases of a superalloy image into a third of the range, and the network confused them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from napari_anneal.errors import InputError
 
 __all__ = ["IntensityRange", "intensity_range"]
 
-LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+LOW_PERCENTILE, HIGH_PERCENTILE = 2.0, 98.0
 # Mean over the three channels of ImageNet's (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 IMAGENET_GREY_MEAN, IMAGENET_GREY_STD = 0.449, 0.226
 # Values beyond the limits keep their order, but one dead pixel of a float image cannot dominate a convolution.
@@ -71,7 +72,7 @@ def intensity_range(image: Any, axes: str = "YX", where: str = "the image") -> I
     values = np.concatenate([_thin(plane).ravel() for plane in planes]).astype(np.float32)
     low, high = (float(v) for v in np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE]))
     if not high > low:
-        # Almost-constant images (a thin bright phase under half a percent) still have a full range.
+        # Almost-constant images (a thin bright phase under two percent) still have a full range.
         low, high = float(values.min()), float(values.max())
     if not high > low:
         raise InputError(
