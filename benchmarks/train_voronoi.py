@@ -2,7 +2,7 @@
 
     python benchmarks/train_voronoi.py runs/voronoi --epochs 40
 
-The recipe, seeds, versions, machine and hours are in the bundle's card. On two CPU cores a step takes about half a second.
+The recipe, seeds, versions, machine and hours are in the bundle's card.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ __all__ = ["CLASSES", "HELD_OUT", "START", "Comparison", "compare", "paint_train
 START = "voronoi"
 CLASSES = SHIPPED["superalloy"].classes
 # Strokes an image: matrix, fine, coarse. Fine precipitates are a few pixels wide, so one is a dab of the brush.
-STROKES = (16, 24, 12)
+STROKES = (40, 50, 30)
 HELD_OUT = ("spot5", "spot6", "spot7")
 # Two trainings have to fit into three minutes on two cores.
-EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 12, 10, 6, 224
+EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 12, 18, 6, 192
 
 
 @dataclass(frozen=True, eq=False)
