@@ -185,7 +185,7 @@ def finetune_and_segment() -> None:
     viewer.close()
 
 
-EPOCHS = 8
+EPOCHS = 20
 PICTURES: dict[str, Callable[[], None]] = {
     "synthesis": synthesis,
     "augmentation": augmentation,

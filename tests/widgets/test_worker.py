@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from qtpy.QtWidgets import QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.widgets._worker import DRAIN_MS, Job, sentence, stop_all
@@ -138,6 +139,22 @@ def test_all_jobs_together_stop_in_one_budget(qtbot) -> None:
     stop_all()
     assert time.monotonic() - began < 2
     assert not any(job.running for job in jobs)
+
+
+def test_a_job_ends_when_qt_deletes_its_widget(qtbot) -> None:
+    widget = QWidget()
+    job = Job(widget)
+    stopped = threading.Event()
+
+    def work(report, cancel):
+        cancel.wait(20)
+        stopped.set()
+
+    job.start(work)
+    widget.deleteLater()
+    qtbot.wait(50)
+    assert stopped.wait(2)
+    assert not job.running
 
 
 def test_garbage_is_collected_as_before_once_the_last_job_has_ended(qtbot) -> None:

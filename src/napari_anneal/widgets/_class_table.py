@@ -87,7 +87,7 @@ class ClassTable(QTableWidget):
         self.verticalHeader().setVisible(False)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setToolTip("The classes painted so far. Paint label 1 for the first class, 2 for the second, and so on.")
-        self._job = job = Job()
+        self._job = Job(self)
         self._job.done.connect(self._show)
         self._again = False
         self._timer = QTimer(self)
@@ -95,7 +95,6 @@ class ClassTable(QTableWidget):
         self._timer.setInterval(COUNT_DELAY_MS)
         self._timer.timeout.connect(self._count)
         self.itemChanged.connect(self._renamed)
-        self.destroyed.connect(lambda: job.stop())
         self._fit()
 
     def follow(self) -> None:

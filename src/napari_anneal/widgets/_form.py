@@ -74,7 +74,7 @@ class Form(QWidget):
         super().__init__()
         self.viewer = viewer
         self.bar = RunBar(label, tip)
-        self.job = Job()
+        self.job = Job(self)
         self._on_done: Callable[[Any], None] = lambda value: None
         self.job.done.connect(self._finish)
         self.job.failed.connect(lambda text: self.bar.say(text, "bad"))
@@ -102,9 +102,6 @@ class Form(QWidget):
         layout.addWidget(self.bar)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         stop_with_application()
-        job = self.job
-        # Not a method: by the time Qt says "destroyed", half of this object is gone.
-        self.destroyed.connect(lambda: job.stop())
 
     def sizeHint(self) -> QSize:
         """About 400 pixels wide, as a dock beside the canvas is."""

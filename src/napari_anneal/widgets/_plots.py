@@ -49,7 +49,7 @@ class Curves(QWidget):
         self._dice.setLabel("bottom", "optimizer step")
         self._dice.setYRange(0.0, 1.0, padding=0.03)
         self._loss_legend = self._loss.addLegend(offset=(-6, 4), labelTextSize="8pt", verSpacing=-6)
-        self._dice_legend = self._dice.addLegend(offset=(-6, -4), labelTextSize="8pt", verSpacing=-6)
+        self._dice_legend = self._dice.addLegend(offset=(-6, -20), labelTextSize="8pt", verSpacing=-6)
         self.setToolTip(
             "Loss of every step (smoothed) and of the validation images; Dice per class of the validation images. "
             "The bands are the stages of the recipe, the star is the best model so far."
@@ -96,7 +96,7 @@ class Curves(QWidget):
             region.setZValue(-10)
             plot.addItem(region)
             regions.append(region)
-        label = pyqtgraph.InfLineLabel(regions[0].lines[0], text=name, position=0.0, anchors=[(0, 1), (0, 1)])
+        label = pyqtgraph.InfLineLabel(regions[1].lines[0], text=name, position=0.0, anchors=[(0, 1), (0, 1)])
         label.setColor("#aaaaaa")
         self._bands.append(tuple(regions))
 

@@ -18,7 +18,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from qtpy import compat
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_anneal.errors import AnnealError
 
@@ -30,11 +32,12 @@ CLOSE_SECONDS = 4.5
 
 Work = Callable[[Callable[[Any], None], threading.Event], Any]
 log = logging.getLogger(__name__)
-_running: weakref.WeakSet[Job] = weakref.WeakSet()
+# Strong references: a job lives until its thread has been waited for, whatever becomes of the form that started it.
+_running: set[Job] = set()
 
 
 class Job(QObject):
-    """One function at a time on a thread of its own.
+    """One function at a time on a thread of its own; it is cancelled when ``owner`` goes.
 
     Signals
     -------
@@ -53,14 +56,23 @@ class Job(QObject):
     failed = Signal(str)
     ended = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, owner: QWidget | None = None) -> None:
+        super().__init__()
+        self._owner = None if owner is None else weakref.ref(owner)
+        if owner is not None:
+            owner.destroyed.connect(stop_orphans)
         self._queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()
         self._timer = QTimer(self)
         self._timer.setInterval(DRAIN_MS)
         self._timer.timeout.connect(self._drain)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the widget that the job belongs to is gone."""
+        owner = None if self._owner is None else self._owner()
+        return self._owner is not None and (owner is None or not compat.isalive(owner))
 
     @property
     def running(self) -> bool:
@@ -172,6 +184,17 @@ def sentence(error: BaseException) -> str:
         f"Something unexpected went wrong ({type(error).__name__}: {first_line}); the full trace is in the terminal "
         "that started napari, please report it."
     )
+
+
+def stop_orphans() -> None:
+    """Stop the jobs whose widget is gone.
+
+    A function of the module and not a closure of the widget: Qt calls it from within the garbage collector too, when
+    what a closure refers to has been taken apart already (a segmentation fault).
+    """
+    for job in list(_running):
+        if job.orphaned:
+            job.stop()
 
 
 def stop_all() -> None:
