@@ -341,6 +341,14 @@ def test_new_classes_get_a_new_head_and_the_user_is_told(finished, samples):
     assert any("head was replaced" in text for text in again.notices)
 
 
+def test_the_bundle_keeps_the_colours_that_were_painted_with(samples):
+    card = fine_tune(samples, recipe=recipe(colours=("#102030",))).model.card
+    assert card.colours[0] == "#102030"
+    assert len(card.colours) == 2
+    with pytest.raises(InputError, match="#rrggbb"):
+        recipe(colours=("red",))
+
+
 def test_the_plan_names_the_rates_that_the_run_uses(samples):
     made = recipe()
     used = []

@@ -42,6 +42,7 @@ def segment_stack(start: Model, out: Path, on_event: Callable[[str, Event], None
         batch_size=BATCH,
         patch=PATCH,
         classes=CLASSES,
+        colours=SHIPPED["cement"].colours,
         seed=seed,
     )
     run = fine_tune([sample], None, recipe, start, out / "stack-run", lambda e: on_event("stack", e))

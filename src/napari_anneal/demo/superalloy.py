@@ -82,6 +82,7 @@ def recipe(preset: str, start: Model, seed: int) -> FineTuneRecipe:
         batch_size=BATCH,
         patch=PATCH,
         classes=CLASSES,
+        colours=SHIPPED["superalloy"].colours,
         decoder=spec.decoder,
         encoder=spec.encoder,
         encoder_depth=spec.encoder_depth,

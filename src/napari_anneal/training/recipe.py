@@ -6,6 +6,7 @@ warm-up and cosine, then SGD at a small constant rate for the last fifth of the 
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -78,6 +79,7 @@ class FineTuneRecipe(Recipe):
         description="Optimizer steps an epoch; empty: enough to see the painted area about once, 8 at least.",
     )
     classes: tuple[str, ...] = Field((), description="Class names in order; empty: class 1, class 2, …")
+    colours: tuple[str, ...] = Field((), description="Colour of each class, #rrggbb; empty: the default palette.")
     decoder: str = Field("unet", description="Decoder (for scratch and ImageNet starts).")
     encoder: str = Field("resnet34", description="Encoder, a timm name (for scratch and ImageNet starts).")
     encoder_depth: int = Field(5, ge=3, le=5, description="Encoder stages (for scratch and ImageNet starts).")
@@ -97,11 +99,13 @@ class FineTuneRecipe(Recipe):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
 
     @model_validator(mode="after")
-    def _loss_is_something(self) -> FineTuneRecipe:
+    def _settings_agree(self) -> FineTuneRecipe:
         if self.cross_entropy + self.dice == 0:
             raise ValueError("cross_entropy and dice are both 0, so there is no loss to minimise")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"class names {self.classes} must differ from each other")
+        if not all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in self.colours):
+            raise ValueError(f"colours {self.colours} must each be of the form #rrggbb")
         return self
 
     @property

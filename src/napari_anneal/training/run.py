@@ -21,7 +21,7 @@ from torch import nn
 from napari_anneal.errors import AnnealError, OutputError
 from napari_anneal.inference import Model
 from napari_anneal.models.bundle import save_bundle
-from napari_anneal.models.card import BundleCard
+from napari_anneal.models.card import BundleCard, class_colours
 from napari_anneal.models.devices import pick_device
 from napari_anneal.models.layer_groups import layer_groups
 from napari_anneal.samples.normalisation import standardise
@@ -138,6 +138,7 @@ def fine_tune(
         name=folder.name if folder else "",
         architecture=begun.spec,
         classes=prepared.classes,
+        colours=_colours(recipe, len(prepared.classes)),
         spacing=prepared.spacing[-2:] if prepared.spacing else None,
         recipe=recipe.model_dump(mode="json"),
         start=begun.origin,
@@ -239,6 +240,11 @@ class _Keeper:
     def _warn(self, text: str) -> None:
         if text not in self.ledger.notices:
             self.ledger.tell(Notice(text))
+
+
+def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
+    """Colours of the classes: the recipe's as far as they go, then the palette's."""
+    return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
 
 
 def _free(out: str | os.PathLike[str] | None) -> Path | None:

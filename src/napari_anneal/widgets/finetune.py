@@ -232,8 +232,9 @@ class _Order:
 
         counts = count_all([np.asarray(sample.labels) for sample in self.samples])
         names = class_names(counts, self.typed_names)
-        recipe = FineTuneRecipe.from_preset(self.preset, self.epochs, **self.settings, classes=names)
+        recipe = FineTuneRecipe.from_preset(
+            self.preset, self.epochs, **self.settings, classes=names, colours=self.colours[: len(names)]
+        )
         run = fine_tune(self.samples, recipe=recipe, start=self.start, out=self.out, on_event=report, cancel=cancel)
-        # The session goes on in the colours that were painted with, at the speed that this processor has.
-        card = run.model.card.model_copy(update={"colours": self.colours[: len(names)], "name": self.out.name})
-        return dataclasses.replace(run, model=Model(run.model.network, card, precision="auto"))
+        # The session goes on at the speed that this processor has.
+        return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
