@@ -44,15 +44,15 @@ def test_held_out_specimens_are_neither_trained_nor_validated_on(result):
     assert {groups[name] for name in seen} == {"spot1", "spot2", "spot3", "spot4"}
 
 
-def test_figures_are_those_of_all_three_ways(result):
+def test_figures_are_those_of_all_ways(result):
     printed = result.summary()
     data = json.loads(json.dumps(result.to_dict()))
-    assert len(data["dice"]) == 3
+    assert len(data["dice"]) == 4
     for name, scores in data["dice"].items():
         assert name in printed
         assert len(scores) == 3
         assert all(f"{score:.3f}" in printed for score in scores)
-    assert 0.005 < data["painted_share"] < 0.05
+    assert 0.005 < data["painted_share"] < 0.08
 
 
 def test_an_earlier_demo_is_replaced_only_when_asked_and_nothing_else_ever(result, tmp_path):

@@ -61,7 +61,7 @@ def _specimens(out: Path, comparison: Comparison) -> list[str]:
     """One row of pictures a held-out image, worst first; the labels as TIFF."""
     import tifffile
 
-    model = comparison.run.model
+    model, strongest = comparison.run.model, list(comparison.controls.values())[-1]
     (out / "labels").mkdir(exist_ok=True)
     scores = {image.name: float(np.nanmean(image.scores.dice)) for image in comparison.reports["fine-tuned"].images}
     figures = []
@@ -69,7 +69,7 @@ def _specimens(out: Path, comparison: Comparison) -> list[str]:
         ours = model.segment(sample.image, axes=sample.axes).labels
         tifffile.imwrite(out / "labels" / f"{sample.name}.tif", ours, compression="zlib")
         image = np.asarray(sample.image)
-        control = comparison.control.segment(sample.image, axes=sample.axes).labels
+        control = strongest.segment(sample.image, axes=sample.axes).labels
         maps = (None, np.asarray(sample.labels), ours, control)
         side_by_side([overlay(image, m, model.colours) for m in maps], out / "overlays" / f"{sample.name}.png")
         score = f"{sample.name} ({sample.group}), mean Dice {scores[sample.name]:.3f}"
