@@ -51,7 +51,7 @@ def test_figures_are_those_of_all_ways(result):
     for name, scores in data["dice"].items():
         assert name in printed
         assert len(scores) == 3
-        assert all(f"{score:.3f}" in printed for score in scores)
+        assert all(f"{score:.3f}" in printed for score in result.comparison.reports[name].mean("dice"))
     assert 0.005 < data["painted_share"] < 0.08
 
 
@@ -64,3 +64,17 @@ def test_an_earlier_demo_is_replaced_only_when_asked_and_nothing_else_ever(resul
     with pytest.raises(OutputError, match="choose another folder"):
         run_demo(mine, overwrite=True)
     assert (mine / "thesis.txt").read_text() == "years of work"
+
+
+def test_with_a_display_everything_is_in_the_viewer(result, make_napari_viewer):
+    from napari_anneal.widgets._session_models import session_models
+    from napari_anneal.widgets.demo_viewer import load_demo
+
+    viewer = make_napari_viewer()
+    load_demo(viewer, result)
+    stack = [layer for layer in viewer.layers if layer.name.startswith("cement")]
+    assert [layer.name for layer in stack] == ["cement", "cement strokes", "cement segmented"]
+    assert all(layer.visible and layer.data.shape == (128, 128, 128) for layer in stack)
+    assert np.array_equal(stack[2].data, np.asarray(result.stack.segmentation.labels))
+    assert len(viewer.layers) == 6
+    assert {"demo superalloy", "demo cement"} <= set(session_models().names())

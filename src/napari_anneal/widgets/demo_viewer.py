@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
 
-from napari_anneal.widgets._layers import add_class_labels
+from napari_anneal.inference import Model
+from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._layers import add_class_labels, snapshot
 from napari_anneal.widgets._sample_layers import pair
 from napari_anneal.widgets._session_models import session_models
 
@@ -23,24 +25,27 @@ def show_demo(result: DemoResult) -> None:
     napari.run()
 
 
-def load_demo(viewer: napari.Viewer, result: DemoResult) -> None:
+def load_demo(viewer: napari.viewer.Viewer, result: DemoResult) -> None:
     """Add the demo's layers, offer its models in *Segment*, and open that form."""
-    comparison, stack = result.comparison, result.stack
-    session_models().add("demo superalloy", comparison.run.model)
-    session_models().add("demo cement", stack.run.model)
-    _add_scored(viewer, result)
-    for data, settings, kind in pair(stack.sample, stack.run.model.classes, stack.run.model.colours, "strokes"):
-        getattr(viewer, f"add_{kind}")(data, **settings)
-    segmented = stack.segmentation
-    add_class_labels(viewer, np.asarray(segmented.labels), "cement segmented", segmented.classes, segmented.colours)
+    scored, stack = result.comparison.held_out[0], result.stack
+    superalloy, cement = result.comparison.run.model, stack.run.model
+    session_models().add("demo superalloy", superalloy)
+    session_models().add("demo cement", cement)
+    # The unseen specimen lies hidden under the stack: one click on its eye shows it.
+    ours = superalloy.segment(scored.image, axes=scored.axes).labels
+    _add(viewer, scored, "hand labels", ours, superalloy, visible=False)
+    _add(viewer, stack.sample, "strokes", np.asarray(stack.segmentation.labels), cement, visible=True)
     viewer.dims.set_point(0, stack.sample.spatial_shape[0] // 2)
     viewer.window.add_plugin_dock_widget("napari-anneal", "Segment")
 
 
-def _add_scored(viewer: napari.Viewer, result: DemoResult) -> None:
-    """One held-out specimen with its hand labels and ours, hidden under the stack."""
-    model, sample = result.comparison.run.model, result.comparison.held_out[0]
-    for data, settings, kind in pair(sample, model.classes, model.colours, "hand labels", visible=False):
-        getattr(viewer, f"add_{kind}")(data, **settings)
-    ours = model.segment(sample.image, axes=sample.axes).labels
-    add_class_labels(viewer, ours, f"{sample.name} segmented", model.classes, model.colours).visible = False
+def _add(
+    viewer: napari.viewer.Viewer, sample: Sample, suffix: str, labels: Any, model: Model, *, visible: bool
+) -> None:
+    """Add an image, what was painted on it, and what the model says, in the model's colours."""
+    (image, about_image, _), (paint, about_paint, _) = pair(sample, model.classes, model.colours, suffix, visible)
+    layer = viewer.add_image(image, **about_image)
+    viewer.add_labels(paint, **about_paint)
+    like = snapshot(layer, copy=False)
+    name = f"{sample.name} segmented"
+    add_class_labels(viewer, labels, name, like, model.classes, model.colours, visible=visible, opacity=0.5)
