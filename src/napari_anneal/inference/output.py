@@ -7,9 +7,6 @@ slices in that sibling, except when the disk is full: then the sibling is remove
 
 from __future__ import annotations
 
-import errno
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import AnnealError, InputError, OutputError
+from napari_anneal.samples.placing import disk_is_full, put_in_place, remove
 
 __all__ = ["LabelSink", "LabelVolume", "LabelWriter", "open_sink"]
 
@@ -31,7 +29,6 @@ _FORMATS = {
     ".tiff": "tiff",
     ".tif": "tiff",
 }
-_FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class LabelSink:
         """Create the partial file (an older one of the same name is replaced)."""
         with self._explaining():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(self.partial)
+            remove(self.partial)
             self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume)
 
     def write(self, z: int, labels: npt.NDArray[Any]) -> None:
@@ -94,7 +91,7 @@ class LabelSink:
             self._close()
             if self.path.exists() and not self._overwrite:  # it may have appeared during the run
                 raise OutputError(f"{self.path} appeared while the run was going; the result is in {self.partial}.")
-            _replace(self.partial, self.path)
+            put_in_place(self.partial, self.path)
         return self.path
 
     def keep_partial(self) -> Path | None:
@@ -102,7 +99,7 @@ class LabelSink:
         with self._explaining():
             self._close()
         if not self.written:
-            _remove(self.partial)
+            remove(self.partial)
             return None
         return self.partial
 
@@ -130,8 +127,8 @@ class LabelSink:
             raise
         except OSError as error:
             self._writer = None
-            if error.errno in _FULL:
-                _remove(self.partial)
+            if disk_is_full(error):
+                remove(self.partial)
                 raise OutputError(
                     f"the disk is full after {self.written} of {self._volume.depth} slices of {self.path}; the "
                     "unfinished file was removed and nothing else was touched: free some space or write somewhere else."
@@ -199,25 +196,3 @@ def _writer(kind: str, path: Path, volume: LabelVolume) -> LabelWriter:
     from napari_anneal.inference.tiff_labels import TiffWriter
 
     return TiffWriter(path, volume)
-
-
-def _replace(partial: Path, path: Path) -> None:
-    """Move into place; what stood there is deleted after that has worked, and put back if it has not."""
-    if not path.exists():
-        partial.replace(path)
-        return
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-    path.replace(aside)
-    try:
-        partial.replace(path)
-    except OSError:
-        aside.replace(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

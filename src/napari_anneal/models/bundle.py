@@ -6,13 +6,10 @@ hashes, the card, the names, shapes and types of the tensors, their finiteness, 
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
 import os
-import shutil
 import uuid
 import zipfile
 from pathlib import Path
@@ -27,6 +24,7 @@ from torch import nn
 from napari_anneal.errors import AnnealError, BundleError, OutputError
 from napari_anneal.models.architecture import build_network, empty_network
 from napari_anneal.models.card import SCHEMA_VERSION, BundleCard
+from napari_anneal.samples.placing import put_in_place, remove, why_not_written
 
 __all__ = ["is_bundle", "load_bundle", "read_card", "save_bundle"]
 
@@ -99,12 +97,12 @@ def save_bundle(
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-        _swap(partial, path)
+        put_in_place(partial, path)
     except OSError as error:
-        _remove(partial)
-        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        remove(partial)
         raise OutputError(
-            f"the model could not be saved to {path}: {why}; nothing was lost, free space or choose another folder."
+            f"the model could not be saved to {path}: {why_not_written(error)}; nothing was lost, "
+            "free space or choose another folder."
         ) from error
     return path
 
@@ -186,29 +184,6 @@ def _forward(network: nn.Module, image: npt.NDArray[Any]) -> npt.NDArray[np.floa
     with torch.inference_mode():
         logits = network(torch.from_numpy(image.astype(np.float32)))
         return np.asarray(torch.softmax(logits, dim=1).numpy(), dtype=np.float32)
-
-
-def _swap(partial: Path, path: Path) -> None:
-    """Put a finished bundle in its place; an older one goes only after that has worked."""
-    if not path.exists():
-        partial.replace(path)
-        return
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-    path.replace(aside)
-    try:
-        partial.replace(path)
-    except OSError:
-        aside.replace(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _read_checked(path: Path, wanted: tuple[str, ...]) -> dict[str, bytes]:

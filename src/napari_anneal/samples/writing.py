@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import OutputError
+from napari_anneal.samples.placing import why_not_written
 
 __all__ = ["write_pair"]
 
@@ -52,5 +52,6 @@ def write_pair(
                 (folder / kind).mkdir(parents=True, exist_ok=True)
                 tifffile.imwrite(folder / kind / f"{name}.tif", array, compression="zlib")
     except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        raise OutputError(f"{name} could not be written to {folder}: {why}; earlier pairs are complete.") from error
+        raise OutputError(
+            f"{name} could not be written to {folder}: {why_not_written(error)}; earlier pairs are complete."
+        ) from error

@@ -1,0 +1,54 @@
+"""Putting a finished result in its place: complete or not at all, and what stood there goes only after that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import uuid
+from pathlib import Path
+
+__all__ = ["disk_is_full", "put_in_place", "remove", "why_not_written"]
+
+# Out of space, or out of the user's share of it (the latter unknown to Windows).
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Move a finished file or folder to ``path``; an older one is deleted after that has worked, or put back.
+
+    Raises
+    ------
+    OSError
+        It could not be moved; ``path`` is as it was.
+    """
+    if not path.exists():
+        partial.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    path.replace(aside)
+    try:
+        partial.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there and can be deleted: rubbish left over is better than a second error."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether writing failed for want of space."""
+    return error.errno in _FULL
+
+
+def why_not_written(error: OSError) -> str:
+    """Say why writing failed, as the end of a sentence."""
+    return "the disk is full" if disk_is_full(error) else (error.strerror or str(error))
