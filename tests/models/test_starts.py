@@ -126,3 +126,22 @@ def test_continuing_in_grey_from_colour_folds_the_stem(spec):
     image = torch.randn(1, 1, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(grey(image), network(image.expand(-1, 3, -1, -1)), atol=1e-4, rtol=1e-4)
+
+
+def test_imagenet_weights_in_the_hub_cache_need_no_network(spec, weights, donor, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_ANNEAL_WEIGHTS", str(tmp_path / "empty"))
+    asked = []
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repo, name: asked.append(repo) or str(weights))
+    monkeypatch.setattr(starting, "_answers", lambda address: pytest.fail("the network was asked"))
+    begun = start_from_imagenet(spec, 0)
+    assert asked[0].startswith("timm/resnet18")
+    assert begun.origin["weights"] == asked[0]
+    assert torch.equal(begun.network.encoder.model.layer1[0].conv1.weight, donor.layer1[0].conv1.weight)
+
+
+def test_imagenet_weights_are_downloaded_when_the_hub_answers(spec, weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_ANNEAL_WEIGHTS", str(tmp_path / "empty"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(starting, "_answers", lambda address: address.startswith("https://"))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, name: str(weights))
+    assert start_from_imagenet(spec, 0).pretrained

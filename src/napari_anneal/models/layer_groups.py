@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-__all__ = ["GROUPS", "GroupName", "freeze_all_but", "group_of_parameter", "layer_groups"]
+__all__ = ["GROUPS", "GroupName", "freeze_all_but", "group_of_parameter", "keep_frozen_statistics", "layer_groups"]
 
 GroupName = Literal["stem+layer1", "layer2", "layer3", "layer4", "head"]
 GROUPS: tuple[GroupName, ...] = ("stem+layer1", "layer2", "layer3", "layer4", "head")
@@ -69,14 +69,19 @@ def group_of_parameter(network: nn.Module) -> dict[str, GroupName]:
 
 
 def freeze_all_but(network: nn.Module, trainable: set[GroupName] | frozenset[GroupName]) -> None:
-    """Let only the named groups learn, and keep the statistics of every frozen normalisation layer as they are.
-
-    Call it again after each ``network.train()``, which would put frozen BatchNorm layers back into training mode:
-    their running mean and variance would then drift although no weight moves.
-    """
+    """Let only the named groups learn, and keep the statistics of every frozen normalisation layer as they are."""
     stage_of = group_of_parameter(network)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(stage_of[name] in trainable)
+    keep_frozen_statistics(network)
+
+
+def keep_frozen_statistics(network: nn.Module) -> None:
+    """Put frozen normalisation layers into eval mode.
+
+    Call it after each ``network.train()``, which wakes them: their running mean and variance would then drift although
+    no weight moves.
+    """
     for module in network.modules():
         own = list(module.parameters(recurse=False))
         if isinstance(module, nn.modules.batchnorm._NormBase) and own and not any(p.requires_grad for p in own):

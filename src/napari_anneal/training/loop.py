@@ -16,7 +16,7 @@ from torch import nn
 
 from napari_anneal.augmentation import Augmenter
 from napari_anneal.models.devices import autocast
-from napari_anneal.models.layer_groups import freeze_all_but
+from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.training.batches import PatchSource, batches, validation_batches
 from napari_anneal.training.events import EpochDone, Event, Notice, RunFinished, StageStarted, StepDone
@@ -101,7 +101,7 @@ def train(
                 reason = "cancelled"
                 break
             network.train()
-            freeze_all_but(network, set(stage.rates))  # train() has just woken the frozen BatchNorm layers
+            keep_frozen_statistics(network)  # train() has just woken them
             rates = set_rates(optimizer, stage, local, stage_steps)
             with autocast(device, recipe.precision):
                 logits = network(images)
