@@ -241,6 +241,17 @@ def test_a_volume_painted_on_two_slices_trains_on_those_two():
     assert {s.z for s in prepared.data.source.slices} == {3, 11}
 
 
+def test_patches_are_smaller_than_the_image_so_that_paint_lies_near_their_edges():
+    labels = np.zeros((128, 140), np.uint8)
+    labels[60:66, 40:60], labels[60:66, 80:100] = 1, 2
+    sample = Sample(np.random.default_rng(0).random(labels.shape).astype(np.float32), labels)
+    prepared = prepare_run([sample], None, recipe(patch=256))
+    assert prepared.data.source.patch == 96
+    assert any("96 px" in text for text in prepared.notices)
+    large = Sample(np.random.default_rng(0).random((400, 400)).astype(np.float32), np.pad(labels, ((0, 272), (0, 260))))
+    assert prepare_run([large], None, recipe(patch=256)).data.source.patch == 256
+
+
 def test_validation_is_never_augmented(samples, monkeypatch):
     seen = []
     real = loop.validate

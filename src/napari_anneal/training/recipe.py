@@ -71,7 +71,9 @@ class FineTuneRecipe(Recipe):
 
     preset: Preset | Literal["custom"] = Field("custom", description="Which preset the stages came from.")
     stages: tuple[Stage, ...] = Field(description="The stages, in order.", min_length=1)
-    patch: int = Field(256, ge=32, le=2048, multiple_of=32, description="Side of a training patch, px.")
+    patch: int = Field(
+        256, ge=32, le=2048, multiple_of=32, description="Side of a training patch, px; less on small images."
+    )
     batch_size: int = Field(8, ge=1, le=1024, description="Patches a step; 8 to 32 is the norm.")
     steps_per_epoch: int | None = Field(
         None,

@@ -35,6 +35,7 @@ from napari_anneal.validation import SplitPlan
 __all__ = ["Prepared", "prepare_run", "resolve_start"]
 
 MIN_STEPS_PER_EPOCH = 8
+SMALLEST_PATCH = 64
 # Indices of a stream that training never reaches (at 8 patches a step, after 10⁸ steps) are its validation images.
 STREAM_VALIDATION = 1 << 30
 SYNTHETIC_CLASSES = ("grain", "boundary")
@@ -86,12 +87,15 @@ def prepare_run(
     else:
         train_slices, held = slices, prepare_slices(samples, validation)
     classes = _class_names(train_slices, held, recipe)
-    tiles = painted_tiles(held, recipe.patch, recipe.validation_patches)
+    patch = _patch_for(train_slices, recipe.patch)
+    if patch < recipe.patch:
+        notices.append(f"Patches of {patch} px are cut, not {recipe.patch}, because the images are that small.")
+    tiles = painted_tiles(held, patch, recipe.validation_patches)
     if not tiles:
-        tiles = painted_tiles(train_slices, recipe.patch, recipe.validation_patches)
+        tiles = painted_tiles(train_slices, patch, recipe.validation_patches)
         notices.append("There is too little paint to hold any out, so the run is judged by the paint it learns from.")
-    sampler = PatchSampler(train_slices, recipe.patch, len(classes), recipe.seed)
-    tiles_to_see = len(painted_tiles(train_slices, recipe.patch, 10**9))
+    sampler = PatchSampler(train_slices, patch, len(classes), recipe.seed)
+    tiles_to_see = len(painted_tiles(train_slices, patch, 10**9))
     steps = recipe.steps_per_epoch or max(MIN_STEPS_PER_EPOCH, math.ceil(tiles_to_see / recipe.batch_size))
     painted = torch.tensor([sum(int((s.labels == k + 1).sum()) for s in train_slices) for k in range(len(classes))])
     return Prepared(
@@ -186,6 +190,16 @@ def _choose(
         "to know better."
     )
     return labelled, [], True
+
+
+def _patch_for(slices: list[PreparedSlice], wanted: int) -> int:
+    """Side of the patches: at most three quarters of the largest slice's shorter side, 64 px at least.
+
+    A patch as large as the image would always be the same view of it, and no paint would ever lie near its edge: the
+    network would then not know what to do at the border of an image.
+    """
+    side = max(min(part.labels.shape) for part in slices)
+    return min(wanted, max(SMALLEST_PATCH, int(0.75 * side) // 32 * 32))
 
 
 def _highest(slices: list[PreparedSlice]) -> int:
