@@ -12,7 +12,15 @@ from napari_anneal.widgets._torch_beside_gl import load_triton_apart
 
 __all__ = ["when_loaded"]
 
-HEAVY = ("napari_anneal.training", "napari_anneal.inference", "napari_anneal.models")
+# The last three are what a run would import at its first step, with the viewer standing still 0.1 s for each.
+HEAVY = (
+    "napari_anneal.training",
+    "napari_anneal.inference",
+    "napari_anneal.models",
+    "timm",
+    "segmentation_models_pytorch",
+    "albumentations",
+)
 
 
 def when_loaded(form: Form, then: Callable[[], None]) -> None:
