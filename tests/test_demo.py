@@ -77,4 +77,6 @@ def test_with_a_display_everything_is_in_the_viewer(result, make_napari_viewer):
     assert all(layer.visible and layer.data.shape == (128, 128, 128) for layer in stack)
     assert np.array_equal(stack[2].data, np.asarray(result.stack.segmentation.labels))
     assert len(viewer.layers) == 6
+    assert list(viewer.layers)[-3:] == stack
+    assert viewer.layers.selection.active is stack[2]
     assert {"demo superalloy", "demo cement"} <= set(session_models().names())

@@ -31,10 +31,12 @@ def load_demo(viewer: napari.viewer.Viewer, result: DemoResult) -> None:
     superalloy, cement = result.comparison.run.model, stack.run.model
     session_models().add("demo superalloy", superalloy)
     session_models().add("demo cement", cement)
-    # The unseen specimen lies hidden under the stack: one click on its eye shows it.
+    # The stack first, for the view fits the first layer; the larger, unseen specimen goes hidden under it.
+    _add(viewer, stack.sample, "strokes", np.asarray(stack.segmentation.labels), cement, visible=True)
     ours = superalloy.segment(scored.image, axes=scored.axes).labels
     _add(viewer, scored, "hand labels", ours, superalloy, visible=False)
-    _add(viewer, stack.sample, "strokes", np.asarray(stack.segmentation.labels), cement, visible=True)
+    viewer.layers.move_multiple([3, 4, 5], 0)
+    viewer.layers.selection.active = viewer.layers[-1]
     viewer.dims.set_point(0, stack.sample.spatial_shape[0] // 2)
     viewer.window.add_plugin_dock_widget("napari-anneal", "Segment")
 
