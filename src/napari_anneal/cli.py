@@ -145,12 +145,12 @@ def train(
 ) -> None:
     """Fine-tune on painted images and write a model bundle."""
     from napari_anneal.samples import read_samples
-    from napari_anneal.training import FineTuneRecipe, fine_tune
+    from napari_anneal.training import PRESETS, FineTuneRecipe, fine_tune
     from napari_anneal.training.plan import plan_run
     from napari_anneal.validation import SplitPlan, group_split
 
     recipe = FineTuneRecipe.from_preset(
-        _known(preset, ("canonical", "full", "feature_extraction", "scratch"), "preset"),
+        _known(preset, tuple(PRESETS), "preset"),
         epochs=epochs,
         patch=patch,
         batch_size=batch,

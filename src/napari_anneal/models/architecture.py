@@ -102,11 +102,6 @@ def build_network(spec: ArchitectureSpec) -> nn.Module:
     return network
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Count the trainable numbers of a network."""
-    return sum(p.numel() for p in network.parameters())
-
-
 def empty_network(spec: ArchitectureSpec) -> nn.Module:
     """Build the network without memory for its weights: names, shapes and dtypes only (for checking a file)."""
     with torch.device("meta"):

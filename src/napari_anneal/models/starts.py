@@ -38,13 +38,17 @@ class Start:
     network: nn.Module
     spec: ArchitectureSpec
     origin: dict[str, Any]
-    pretrained: bool
     notices: tuple[str, ...] = field(default=())
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the weights have learned anything before."""
+        return bool(self.origin["kind"] != "scratch")
 
 
 def start_from_scratch(spec: ArchitectureSpec, seed: int) -> Start:
     """Fresh weights, the same for the same seed (the global random state is left as it was)."""
-    return Start(_seeded_network(spec, seed), spec, {"kind": "scratch", "seed": seed}, pretrained=False)
+    return Start(_seeded_network(spec, seed), spec, {"kind": "scratch", "seed": seed})
 
 
 def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
@@ -63,7 +67,7 @@ def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
     local = weights_folder() / f"{spec.encoder}.safetensors"
     if local.is_file():
         return start_from_file(spec, local, seed)
-    config = timm.get_pretrained_cfg(spec.encoder.partition(".")[0] if "." not in spec.encoder else spec.encoder)
+    config = timm.get_pretrained_cfg(spec.encoder)
     repository = config.hf_hub_id if config is not None else None
     if not repository:
         raise StartError(
@@ -73,7 +77,7 @@ def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
     file = _from_hub(repository, spec.encoder, local)
     state = _read_state(file)
     network = _with_encoder(spec, state, seed, f"the ImageNet weights of {spec.encoder}")
-    return Start(network, spec, {"kind": "imagenet", "weights": repository}, pretrained=True)
+    return Start(network, spec, {"kind": "imagenet", "weights": repository})
 
 
 def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: int) -> Start:
@@ -89,7 +93,7 @@ def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: 
     """
     path = Path(path)
     network = _with_encoder(spec, _read_state(path), seed, str(path))
-    return Start(network, spec, {"kind": "weights file", "file": path.name}, pretrained=True)
+    return Start(network, spec, {"kind": "weights file", "file": path.name})
 
 
 def continue_from(
@@ -125,7 +129,7 @@ def continue_from(
         state.update({name: wanted[name] for name in head})
         notices.append("The classes differ from the start model's, so its head was replaced by a new one.")
     fresh.load_state_dict({name: tensor.detach().clone() for name, tensor in state.items()})
-    return Start(fresh, new, {"kind": "model"}, pretrained=True, notices=tuple(notices))
+    return Start(fresh, new, {"kind": "model"}, notices=tuple(notices))
 
 
 def weights_folder() -> Path:

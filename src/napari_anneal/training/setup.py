@@ -82,7 +82,7 @@ def prepare_run(
             "no painted labels were found in the training images; paint a few strokes of each class first."
         )
     if by_paint:
-        _class_names(slices, [], recipe)
+        _class_names(slices, [], recipe)  # all paint is checked before some of it is held out
         train_slices, held = hold_out_paint(slices, _highest(slices), recipe.seed)
     else:
         train_slices, held = slices, prepare_slices(samples, validation)

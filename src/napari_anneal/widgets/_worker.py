@@ -9,7 +9,6 @@ a generator worker of superqt swallows a ``RuntimeError`` without any signal, wh
 from __future__ import annotations
 
 import atexit
-import errno
 import gc
 import logging
 import queue
@@ -23,6 +22,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_anneal.errors import AnnealError
+from napari_anneal.samples.placing import disk_is_full
 
 __all__ = ["CLOSE_SECONDS", "Job", "sentence"]
 
@@ -177,7 +177,7 @@ def sentence(error: BaseException) -> str:
         return "The job was interrupted before it was done; start it again."
     if isinstance(error, SystemExit):
         return f"The job was told to exit before it was done (code {error.code}); start it again."
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and disk_is_full(error):
         return "The disk is full; free some space or choose another output folder, then start again."
     first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no further message"
     return (
