@@ -20,8 +20,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from napari_anneal.synthesis import Appearance, MicrostructureRecipe, RecipeRanges, SyntheticStream, synthesize
-from napari_anneal.synthesis.cells import find_cells
-from napari_anneal.synthesis.tessellation import tessellate
+from napari_anneal.synthesis.geometry.cells import find_cells
+from napari_anneal.synthesis.geometry.tessellation import tessellate
 
 CASES = [((256, 256), 120), ((512, 512), 500), ((2048, 2048), 2400), ((128, 128, 128), 500)]
 TARGETS = {((512, 512), 500): 100, ((2048, 2048), 2400): 120, ((128, 128, 128), 500): 50}

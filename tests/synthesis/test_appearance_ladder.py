@@ -7,9 +7,9 @@ import pytest
 from scipy import ndimage
 
 from napari_anneal.synthesis import Appearance, MicrostructureRecipe, synthesize
-from napari_anneal.synthesis.artefacts import damage_specimen, disturb_scan
-from napari_anneal.synthesis.microscope import blur, detect
-from napari_anneal.synthesis.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.artefacts import damage_specimen, disturb_scan
+from napari_anneal.synthesis.appearance.microscope import blur, detect
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 
 RNG = np.random.default_rng
 STILL = {"shading": 0, "scratches": 0, "pores": 0, "scan_jitter": 0, "scan_lines": 0, "curtaining": 0, "charging": 0}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
-from napari_anneal.synthesis.seeds import blue_noise, clustered, hard_core, relax, uniform
+from napari_anneal.synthesis.geometry.seeds import blue_noise, clustered, hard_core, relax, uniform
 
 
 def nearest(seeds, shape=None):
@@ -65,8 +65,8 @@ def test_clusters_are_closer_than_chance():
 
 
 def test_lloyd_rounds_even_out_the_cells():
-    from napari_anneal.synthesis.cells import find_cells
-    from napari_anneal.synthesis.tessellation import tessellate
+    from napari_anneal.synthesis.geometry.cells import find_cells
+    from napari_anneal.synthesis.geometry.tessellation import tessellate
 
     shape, seeds = (200, 200), uniform((200, 200), 150, np.random.default_rng(0))
 

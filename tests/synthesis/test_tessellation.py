@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import Voronoi
 
-from napari_anneal.synthesis.cells import find_cells, metric_matrix
-from napari_anneal.synthesis.seeds import uniform
-from napari_anneal.synthesis.tessellation import bend, tessellate
+from napari_anneal.synthesis.geometry.cells import find_cells, metric_matrix
+from napari_anneal.synthesis.geometry.seeds import uniform
+from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
 
 
 def brute_force(seeds, weights, metric, shape):

@@ -7,15 +7,15 @@ import os
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.cells import Cells, find_cells, metric_matrix
+from napari_anneal.synthesis.appearance.microscope import take_image
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.specimen import clean_grains, polished_grains
 from napari_anneal.synthesis.draws import Step, generator
-from napari_anneal.synthesis.microscope import take_image
+from napari_anneal.synthesis.geometry.cells import Cells, find_cells, metric_matrix
+from napari_anneal.synthesis.geometry.seeds import place_seeds
+from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
-from napari_anneal.synthesis.seeds import place_seeds
-from napari_anneal.synthesis.smooth_noise import smooth_noise
-from napari_anneal.synthesis.specimen import clean_grains, polished_grains
-from napari_anneal.synthesis.tessellation import bend, tessellate
 
 __all__ = ["make_grains"]
 

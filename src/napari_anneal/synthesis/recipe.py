@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
-from napari_anneal.synthesis.appearance_recipe import Appearance
-from napari_anneal.synthesis.objects_recipe import Objects
+from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.objects.recipe import Objects
 
 __all__ = ["MicrostructureRecipe"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.cells import find_cells
+from napari_anneal.synthesis.geometry.cells import find_cells
+from napari_anneal.synthesis.geometry.tessellation import tessellate
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
-from napari_anneal.synthesis.tessellation import tessellate
 
 __all__ = ["blue_noise", "clustered", "hard_core", "place_seeds", "relax", "uniform"]
 
@@ -52,7 +52,7 @@ def hard_core(
     metric: FloatArray | None = None,
 ) -> FloatArray:
     """Exactly ``count`` uniform seeds of which no two are closer than ``distance`` px, or than is possible."""
-    from napari_anneal.synthesis.darts import throw_darts
+    from napari_anneal.synthesis.geometry.darts import throw_darts
 
     ndim = len(shape)
     full = np.ones(3)

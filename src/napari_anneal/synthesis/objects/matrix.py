@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
-from napari_anneal.synthesis.smooth_noise import smooth_noise
 
 __all__ = ["clean_objects", "polished_objects"]
 

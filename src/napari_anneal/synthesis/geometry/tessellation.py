@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.cells import Cells
+from napari_anneal.synthesis.geometry.cells import Cells
 
 __all__ = ["bend", "tessellate"]
 
@@ -42,7 +42,7 @@ def tessellate(
         int32 seed index (0 … N − 1) and float32 px, both of ``shape``. With one seed the distance is infinite.
         Exactly on a boundary either of the two cells may own the pixel.
     """
-    from napari_anneal.synthesis.envelope import fill_rows
+    from napari_anneal.synthesis.geometry.envelope import fill_rows
 
     flat = len(shape) == 2
     full = (1, *shape) if flat else tuple(shape)
@@ -91,7 +91,7 @@ def bend(
     labels, distance
         As `tessellate`, of shape ``(Z, Y, X)``. Where boundaries are bent the distance is right to first order.
     """
-    from napari_anneal.synthesis.envelope import walk_pixels
+    from napari_anneal.synthesis.geometry.envelope import walk_pixels
 
     labels = np.empty(shift.shape[1:], dtype=np.int32)
     distance = np.empty(shift.shape[1:], dtype=np.float32)

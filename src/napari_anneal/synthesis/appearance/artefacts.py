@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.appearance_recipe import Appearance
-from napari_anneal.synthesis.paint import shift_lines, stamp
-from napari_anneal.synthesis.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.paint import shift_lines, stamp
+from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 
 __all__ = ["damage_specimen", "disturb_lines", "disturb_scan"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.appearance_recipe import Appearance
-from napari_anneal.synthesis.artefacts import damage_specimen, disturb_lines, disturb_scan
+from napari_anneal.synthesis.appearance.artefacts import damage_specimen, disturb_lines, disturb_scan
+from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.draws import Step, generator
-from napari_anneal.synthesis.smooth_noise import smooth_noise
 
 __all__ = ["blur", "detect", "gaussian_blur", "take_image"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.cells import Cells
-from napari_anneal.synthesis.paint import paint_grains
+from napari_anneal.synthesis.appearance.paint import paint_grains
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
+from napari_anneal.synthesis.geometry.cells import Cells
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
-from napari_anneal.synthesis.smooth_noise import smooth_noise
 
 __all__ = ["clean_grains", "polished_grains", "unit_vectors"]
 

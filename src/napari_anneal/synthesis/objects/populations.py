@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.cells import find_cells
+from napari_anneal.synthesis.appearance.microscope import gaussian_blur, take_image
+from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.draws import Step, generator
-from napari_anneal.synthesis.matrix import clean_objects, polished_objects
-from napari_anneal.synthesis.microscope import gaussian_blur, take_image
-from napari_anneal.synthesis.objects_recipe import Objects
+from napari_anneal.synthesis.geometry.cells import find_cells
+from napari_anneal.synthesis.geometry.seeds import clustered, hard_core, relax
+from napari_anneal.synthesis.geometry.tessellation import tessellate
+from napari_anneal.synthesis.objects.matrix import clean_objects, polished_objects
+from napari_anneal.synthesis.objects.recipe import Objects
+from napari_anneal.synthesis.objects.superellipse import object_levels
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
-from napari_anneal.synthesis.seeds import clustered, hard_core, relax
-from napari_anneal.synthesis.smooth_noise import smooth_noise
-from napari_anneal.synthesis.superellipse import object_levels
-from napari_anneal.synthesis.tessellation import tessellate
 
 __all__ = ["make_objects"]
 

@@ -1,0 +1,1 @@
+"""Seeds, cells and the exact tessellation that every grain structure starts from."""

@@ -1,0 +1,1 @@
+"""Objects in a matrix: their populations, their shapes and their grey levels."""

@@ -1,0 +1,51 @@
+"""An endless stream of microstructures for training, each a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from napari_anneal.errors import InputError
+from napari_anneal.synthesis.microstructure import Microstructure, synthesize
+from napari_anneal.synthesis.randomization import RecipeRanges
+from napari_anneal.synthesis.recipe import MicrostructureRecipe
+
+__all__ = ["SyntheticStream"]
+
+
+class SyntheticStream:
+    """An endless, indexable stream of microstructures: ``stream[i]`` depends on the seed and on i alone.
+
+    So worker processes can share it without talking to each other, and a run resumes where it stopped.
+
+    Raises
+    ------
+    InputError
+        The seed is not a whole number ≥ 0.
+    """
+
+    def __init__(self, ranges: RecipeRanges | None = None, seed: int = 0) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise InputError(f"seed = {seed!r} cannot be used; give a whole number, 0 or more.")
+        self.ranges = RecipeRanges() if ranges is None else ranges
+        self.seed = int(seed)
+
+    def recipe(self, index: int) -> tuple[MicrostructureRecipe, int]:
+        """Return the recipe and the seed of image ``index``; ``synthesize`` of the two is ``stream[index]``."""
+        if index < 0:
+            raise IndexError(f"the stream has no end to count back from, so index {index} does not exist")
+        rng = np.random.default_rng([self.seed, int(index)])
+        recipe = self.ranges.draw(rng)
+        return recipe, int(rng.integers(2**62))
+
+    def __getitem__(self, index: int) -> Microstructure:
+        """Make microstructure ``index`` (0, 1, …)."""
+        return synthesize(*self.recipe(index))
+
+    def __iter__(self) -> Iterator[Microstructure]:
+        """Make microstructures 0, 1, 2, … without end."""
+        index = 0
+        while True:
+            yield self[index]
+            index += 1
