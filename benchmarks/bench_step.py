@@ -12,8 +12,8 @@ import time
 
 import torch
 
+from napari_anneal.devices import autocast, has_bfloat16, pick_device
 from napari_anneal.models import ArchitectureSpec, build_network
-from napari_anneal.models.devices import autocast, has_bfloat16, pick_device
 from napari_anneal.training.losses import PaintedLoss
 
 ROUNDS, STEPS = 5, 3

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_anneal.devices import computing, pick_device, resolve_precision
 from napari_anneal.errors import InputError
 from napari_anneal.inference.footprint import bytes_per_pixel, memory_budget
 from napari_anneal.inference.receptive_field import ReceptiveField, evaluating, measure_receptive_field
 from napari_anneal.inference.tiles import Tile, TilePlan, blend_weight, pad_to_stride, plan_tiles
-from napari_anneal.models.devices import computing, pick_device, resolve_precision
 
 __all__ = ["CancelSignal", "Cancelled", "Predictor"]
 

@@ -17,7 +17,7 @@ from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["make_grains"]
+__all__ = ["make_grains", "seeds_and_weights"]
 
 # Below this many pixels a second thread costs more than it brings (and a training stream has workers of its own).
 PIXELS_FOR_THREADS = 1 << 20
@@ -53,14 +53,7 @@ def _geometry(
     """Cells, labels, distance and (where boundaries are bent) the shift, all in (Z, Y, X)."""
     ndim = len(recipe.shape)
     full = (1, *recipe.shape) if ndim == 2 else recipe.shape
-    metric = metric_matrix(ndim, recipe.aspect_ratio, recipe.direction_deg)
-    seeds = place_seeds(recipe, generator(seed, Step.SEEDS), metric)
-    weights = None
-    if recipe.size_dispersion > 0:
-        # Log-normal radii of the wanted CV about the mean grain radius; a power diagram subtracts their squares.
-        sigma = np.sqrt(np.log1p(recipe.size_dispersion**2))
-        factor = np.exp(generator(seed, Step.WEIGHTS).normal(-(sigma**2) / 2, sigma, len(seeds)))
-        weights = (recipe.grain_diameter / 2 * factor) ** 2
+    seeds, weights, metric = seeds_and_weights(recipe, seed)
     cells = find_cells(seeds, weights, metric)
     if recipe.waviness == 0 and recipe.smoothing == 0:
         workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
@@ -74,3 +67,17 @@ def _geometry(
     first, _ = tessellate(cells, (*full[-ndim:-1], 1), with_distance=False)
     labels, distance = bend(cells, shift, recipe.smoothing, int(first.flat[0]))
     return cells, labels, distance, shift if recipe.waviness > 0 else None
+
+
+def seeds_and_weights(
+    recipe: MicrostructureRecipe, seed: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64]]:
+    """Seeds ``(N, ndim)`` px, their weights ``(N,)`` px² (``None``: all alike) and the metric ``(ndim, ndim)``."""
+    metric = metric_matrix(len(recipe.shape), recipe.aspect_ratio, recipe.direction_deg)
+    seeds = place_seeds(recipe, generator(seed, Step.SEEDS), metric)
+    if recipe.size_dispersion == 0:
+        return seeds, None, metric
+    # Log-normal radii of the wanted CV about the mean grain radius; a power diagram subtracts their squares.
+    sigma = np.sqrt(np.log1p(recipe.size_dispersion**2))
+    factor = np.exp(generator(seed, Step.WEIGHTS).normal(-(sigma**2) / 2, sigma, len(seeds)))
+    return seeds, (recipe.grain_diameter / 2 * factor) ** 2, metric

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from napari_anneal.augmentation import Augmenter
-from napari_anneal.models.devices import autocast
+from napari_anneal.devices import autocast
 from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.training.batches import PatchSource, batches, validation_batches

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from napari_anneal.augmentation import AugmentationRecipe
-from napari_anneal.models.devices import Precision
+from napari_anneal.devices import Precision
 from napari_anneal.models.layer_groups import GROUPS, GroupName
 from napari_anneal.recipe_base import Recipe
 

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_anneal.devices import pick_device
 from napari_anneal.errors import AnnealError, OutputError
 from napari_anneal.inference import Model
 from napari_anneal.models.bundle import save_bundle
 from napari_anneal.models.card import BundleCard, class_colours
-from napari_anneal.models.devices import pick_device
 from napari_anneal.models.layer_groups import layer_groups
 from napari_anneal.samples.normalisation import standardise
 from napari_anneal.samples.sample import Sample
