@@ -1,9 +1,12 @@
 """Microstructures from nothing: a recipe and a seed give an image with perfect labels, in 2D and 3D.
 
-Building a recipe is light; numba and SciPy load when something is first synthesized.
+Building a recipe is light; numba, SciPy and torch load when something that needs them is first used.
 """
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
@@ -13,16 +16,39 @@ from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 from napari_anneal.synthesis.stream import SyntheticStream
 
+if TYPE_CHECKING:
+    from napari_anneal.synthesis.on_device.batch import MicrostructureBatch, synthesize_batch
+    from napari_anneal.synthesis.torch_dataset import StreamDataset
+
+# Names whose modules load a compiler, SciPy or torch: where each lives, below this package.
+_HEAVY = {
+    "MicrostructureBatch": "on_device.batch",
+    "StreamDataset": "torch_dataset",
+    "synthesize_batch": "on_device.batch",
+}
+
 __all__ = [
     "Appearance",
     "AppearanceRanges",
     "Choice",
     "Microstructure",
+    "MicrostructureBatch",
     "MicrostructureRecipe",
     "ObjectRanges",
     "Objects",
     "RecipeRanges",
     "Span",
+    "StreamDataset",
     "SyntheticStream",
     "synthesize",
+    "synthesize_batch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a heavy name the first time it is asked for."""
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HEAVY[name]}"), name)
+    globals()[name] = value
+    return value

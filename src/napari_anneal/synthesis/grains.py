@@ -17,7 +17,7 @@ from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["make_grains", "seeds_and_weights"]
+__all__ = ["make_grains", "phases", "seeds_and_weights"]
 
 # Below this many pixels a second thread costs more than it brings (and a training stream has workers of its own).
 PIXELS_FOR_THREADS = 1 << 20
@@ -26,9 +26,7 @@ PIXELS_FOR_THREADS = 1 << 20
 def make_grains(recipe: MicrostructureRecipe, seed: int) -> Parts:
     """Geometry, then appearance, of a recipe of kind 'grains'."""
     cells, labels, distance, shift = _geometry(recipe, seed)
-    phase_of = np.ones(len(cells.seeds), dtype=np.uint8)
-    if recipe.second_phase > 0:
-        phase_of[generator(seed, Step.PHASE).random(len(cells.seeds)) < recipe.second_phase] = 2
+    phase_of = phases(recipe, seed, len(cells.seeds))
     # A seed whose cell holds no pixel has no grain; numbers stay without gaps.
     present = np.bincount(labels.ravel(), minlength=len(cells.seeds)) > 0
     number = np.cumsum(present, dtype=np.int32)
@@ -81,3 +79,11 @@ def seeds_and_weights(
     sigma = np.sqrt(np.log1p(recipe.size_dispersion**2))
     factor = np.exp(generator(seed, Step.WEIGHTS).normal(-(sigma**2) / 2, sigma, len(seeds)))
     return seeds, (recipe.grain_diameter / 2 * factor) ** 2, metric
+
+
+def phases(recipe: MicrostructureRecipe, seed: int, count: int) -> npt.NDArray[np.uint8]:
+    """Phase of every seed, uint8 ``(count,)``: 2 for the asked share, else 1."""
+    phase_of = np.ones(count, dtype=np.uint8)
+    if recipe.second_phase > 0:
+        phase_of[generator(seed, Step.PHASE).random(count) < recipe.second_phase] = 2
+    return phase_of

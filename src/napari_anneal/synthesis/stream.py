@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from napari_anneal.errors import InputError
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.randomization import RecipeRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
+
+if TYPE_CHECKING:
+    from napari_anneal.synthesis.torch_dataset import StreamDataset
 
 __all__ = ["SyntheticStream"]
 
@@ -49,3 +53,9 @@ class SyntheticStream:
         while True:
             yield self[index]
             index += 1
+
+    def dataset(self, length: int, first: int = 0) -> StreamDataset:
+        """Items ``first … first + length - 1`` as a torch dataset of (image, labels) tensors, see `StreamDataset`."""
+        from napari_anneal.synthesis.torch_dataset import StreamDataset
+
+        return StreamDataset(self, length, first)

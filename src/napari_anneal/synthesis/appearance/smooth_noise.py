@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["smooth_noise"]
+__all__ = ["POWER_PER_AXIS", "smooth_noise"]
 
 FloatImage = npt.NDArray[np.float32]
 # Mean square of a cubic B-spline of unit white noise, per axis: ∫ of the summed squared weights over one knot interval.
-_POWER_PER_AXIS = 151 / 315
+POWER_PER_AXIS = 151 / 315
 
 
 def smooth_noise(
@@ -26,7 +26,7 @@ def smooth_noise(
     step = np.maximum(np.broadcast_to(np.asarray(length, dtype=np.float64), 3), 1.0)
     knots = [int(np.ceil(n / s)) + 4 if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
     coarse = rng.standard_normal(knots, dtype=np.float32)
-    coarse *= np.float32(_POWER_PER_AXIS ** (-sum(varying) / 2))
+    coarse *= np.float32(POWER_PER_AXIS ** (-sum(varying) / 2))
     out = np.empty(shape, dtype=np.float32)
     # A random phase, so that no image has its knots on the same pixels as another.
     spline_rows(coarse, step.copy(), rng.random(3), out)
