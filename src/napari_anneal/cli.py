@@ -43,11 +43,21 @@ Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the ve
 def main(words: list[str] | None = None) -> NoReturn:
     """Run the command line; errors a user can cause become one sentence and exit status 2."""
     try:
-        app(words)
+        status = app(words, standalone_mode=False)
     except AnnealError as error:
         print(f"napari-anneal: {error}", file=sys.stderr)
         sys.exit(2)
-    sys.exit(0)
+    except typer.Abort:
+        print("napari-anneal: stopped.", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        # Misspelt options and the like; where their class lives differs between versions of typer.
+        if not hasattr(error, "format_message"):
+            raise
+        if says := error.format_message():
+            print(f"napari-anneal: {says.rstrip('.')}; see --help.", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -60,40 +70,57 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def synthesize(
     out: Annotated[Path, typer.Argument(help="Folder to create: images/, labels/, grains/ and recipe.json.")],
-    count: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
-    shape: Annotated[str, typer.Option(help="Size in pixels, e.g. 512x512 or 64x128x128 (Z first).")] = "512x512",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds (grains) in each.")] = 500,
-    placement: Annotated[str, typer.Option(help="random, blue_noise or clustered.")] = "random",
-    lloyd: Annotated[int, typer.Option(min=0, help="Rounds of Lloyd relaxation.")] = 0,
-    aspect: Annotated[float, typer.Option(min=1, help="Elongation of the grains.")] = 1.0,
-    direction: Annotated[float, typer.Option(help="Direction of elongation, degrees.")] = 0.0,
-    width: Annotated[float, typer.Option(help="Boundary width, pixels.")] = 2.0,
-    rung: Annotated[int, typer.Option(min=1, max=5, help="1 clean … 5 detector noise and artefacts.")] = 4,
-    seed: Seed = 0,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe.json that lies beside synthetic data; it makes them again.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting of the recipe: field=value, e.g. appearance.dose=50 (repeat)."),
+    ] = None,
+    randomize: Annotated[
+        bool, typer.Option("--randomize", help="Draw every setting anew from a range; --set changes the ranges.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(help="How many pairs (default: 1, or as in the recipe file).")] = None,
+    shape: Annotated[str | None, typer.Option(help="Size in pixels, e.g. 512x512 or 64x128x128 (Z first).")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds (grains) in each.")] = None,
+    placement: Annotated[str | None, typer.Option(help="random, blue_noise or clustered.")] = None,
+    lloyd: Annotated[int | None, typer.Option(help="Rounds of Lloyd relaxation.")] = None,
+    aspect: Annotated[float | None, typer.Option(help="Elongation of the grains.")] = None,
+    direction: Annotated[float | None, typer.Option(help="Direction of elongation, degrees.")] = None,
+    width: Annotated[float | None, typer.Option(help="Boundary width, pixels.")] = None,
+    rung: Annotated[int | None, typer.Option(help="1 clean … 5 detector noise and artefacts.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random (default: 0, or as in the file).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier synthetic data.")] = False,
     json_: Json = False,
 ) -> None:
-    """Make synthetic Voronoi microstructures with perfect labels (1 grain, 2 boundary)."""
-    from napari_anneal.samples.writing import write_pair
-    from napari_anneal.synthesis import Appearance, MicrostructureRecipe
-    from napari_anneal.synthesis import synthesize as make
+    """Make synthetic microstructures with perfect labels (1 grain, 2 boundary); short options come before --set."""
+    from napari_anneal.synthesis import save_pairs
+    from napari_anneal.synthesis.recipe_file import read_recipe, recipe_from_words
 
-    recipe = MicrostructureRecipe(
-        shape=_shape(shape),
-        n_seeds=seeds,
-        placement=placement,
-        lloyd_rounds=lloyd,
-        aspect_ratio=aspect,
-        direction_deg=direction,
-        boundary_width=width,
-        appearance=Appearance(rung=rung),
-    )
+    short = {
+        "shape": None if shape is None else list(_shape(shape)),
+        "n_seeds": seeds,
+        "placement": placement,
+        "lloyd_rounds": lloyd,
+        "aspect_ratio": aspect,
+        "direction_deg": direction,
+        "boundary_width": width,
+        "appearance.rung": rung,
+    }
+    changes = [f"{field}={json.dumps(value)}" for field, value in short.items() if value is not None]
+    changes += settings or []
+    if recipe is not None and randomize:
+        _refuse("--recipe and --randomize contradict each other; the file says whether it holds ranges.")
+    asked = recipe_from_words(changes, ranges=randomize) if recipe is None else read_recipe(recipe, changes)
+    first = (asked.seed or 0) if seed is None else seed
+    many = (asked.count or 1) if count is None else count
     with _bar("synthesizing") as advance:
-        for number in range(count):
-            made = make(recipe, seed + number)
-            write_pair(out, f"synthetic_{seed + number:05d}", made.image, made.labels, made.grains, first=number == 0)
-            advance(number + 1, count)
-    (out / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    _result(json_, {"folder": str(out), "count": count, "seed": seed}, f"{count} pairs written to {out}")
+        saved = save_pairs(asked.recipe, first, many, out, progress=advance, overwrite=overwrite)
+    _result(
+        json_,
+        {"folder": str(saved.folder), "count": saved.count, "seed": first},
+        f"{saved.count} pairs written to {saved.folder}",
+    )
 
 
 @app.command()

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
 from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
 from napari_anneal.inference.planes import open_planes
-from napari_anneal.inference.predictor import CancelSignal, Predictor
+from napari_anneal.inference.predictor import Predictor
 from napari_anneal.inference.run import SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
 from napari_anneal.inference.units import unit_symbol

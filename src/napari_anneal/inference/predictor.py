@@ -5,33 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import computing, pick_device, resolve_precision
 from napari_anneal.errors import InputError
 from napari_anneal.inference.footprint import bytes_per_pixel, memory_budget
 from napari_anneal.inference.receptive_field import ReceptiveField, evaluating, measure_receptive_field
 from napari_anneal.inference.tiles import Tile, TilePlan, blend_weight, pad_to_stride, plan_tiles
 
-__all__ = ["CancelSignal", "Cancelled", "Predictor"]
+__all__ = ["Cancelled", "Predictor"]
 
 # Pixels that may go through the network, over pixels of the image, before more memory is used for larger tiles.
 ACCEPTED_OVERHEAD = 1.5
 # Activations are half as large; the input, the logits and cast weights are not.
 BFLOAT16_SHARE = 0.6
-
-
-class CancelSignal(Protocol):
-    """What a run asks whether it should stop; a ``threading.Event`` is one."""
-
-    def is_set(self) -> bool:
-        """Whether to stop."""
-        ...
 
 
 class Cancelled(Exception):

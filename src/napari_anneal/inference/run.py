@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.cancelling import CancelSignal
 from napari_anneal.inference.output import LabelSink, keeping_what_is_done
 from napari_anneal.inference.planes import Planes
-from napari_anneal.inference.predictor import Cancelled, CancelSignal, Predictor
+from napari_anneal.inference.predictor import Cancelled, Predictor
 from napari_anneal.inference.segmentation import normalised_entropy
 from napari_anneal.inference.tiles import TilePlan
 from napari_anneal.samples.normalisation import standardise

@@ -8,7 +8,9 @@ import shutil
 import uuid
 from pathlib import Path
 
-__all__ = ["disk_is_full", "put_in_place", "remove", "why_not_written"]
+from napari_anneal.errors import OutputError
+
+__all__ = ["disk_is_full", "put_in_place", "readable_bytes", "refuse_full_disk", "remove", "why_not_written"]
 
 # Out of space, or out of the user's share of it (the latter unknown to Windows).
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -52,3 +54,21 @@ def disk_is_full(error: OSError) -> bool:
 def why_not_written(error: OSError) -> str:
     """Say why writing failed, as the end of a sentence."""
     return "the disk is full" if disk_is_full(error) else (error.strerror or str(error))
+
+
+def refuse_full_disk(path: Path, needed: int, what: str) -> None:
+    """Raise `OutputError`, saying how much ``what`` needs, when the disk that ``path`` will be on has less free."""
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise OutputError(
+            f"{what} would need about {readable_bytes(needed)} on the disk of {path}, where {readable_bytes(free)} are "
+            "free; free some space, ask for less or write somewhere else."
+        )
+
+
+def readable_bytes(count: int) -> str:
+    """Bytes as MiB or GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, count >> 20)} MiB"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import OutputError
-from napari_anneal.samples.placing import why_not_written
+from napari_anneal.samples.placing import remove, why_not_written
 
 __all__ = ["write_pair"]
 
@@ -20,8 +20,6 @@ def write_pair(
     image: npt.NDArray[np.float32],
     labels: npt.NDArray[Any],
     grains: npt.NDArray[Any] | None = None,
-    *,
-    first: bool = False,
 ) -> None:
     """Write one pair as TIFF: ``images/<name>.tif`` (16 bits), ``labels/<name>.tif`` and, if given, ``grains/``.
 
@@ -33,18 +31,14 @@ def write_pair(
         Unit range; stored as uint16, finer than any noise in it.
     labels, grains
         Whole numbers, shaped as the image; ``grains`` may be left out.
-    first
-        The folder is new with this pair: refuse one that holds something already.
 
     Raises
     ------
     OutputError
-        The folder is in use, cannot be written, or the disk is full.
+        The folder cannot be written or the disk is full; nothing of this pair is left.
     """
     import tifffile
 
-    if first and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} already exists and is not empty; choose another folder.")
     parts = {"images": np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16), "labels": labels, "grains": grains}
     try:
         for kind, array in parts.items():
@@ -52,6 +46,6 @@ def write_pair(
                 (folder / kind).mkdir(parents=True, exist_ok=True)
                 tifffile.imwrite(folder / kind / f"{name}.tif", array, compression="zlib")
     except OSError as error:
-        raise OutputError(
-            f"{name} could not be written to {folder}: {why_not_written(error)}; earlier pairs are complete."
-        ) from error
+        for kind in parts:
+            remove(folder / kind / f"{name}.tif")
+        raise OutputError(f"{name} could not be written to {folder}: {why_not_written(error)}.") from error

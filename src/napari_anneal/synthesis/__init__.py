@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.as_text import as_command, as_python
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.objects.recipe import Objects
+from napari_anneal.synthesis.pairs import SavedPairs, save_pairs
 from napari_anneal.synthesis.randomization import AppearanceRanges, ObjectRanges, RecipeRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
@@ -37,9 +39,13 @@ __all__ = [
     "ObjectRanges",
     "Objects",
     "RecipeRanges",
+    "SavedPairs",
     "Span",
     "StreamDataset",
     "SyntheticStream",
+    "as_command",
+    "as_python",
+    "save_pairs",
     "synthesize",
     "synthesize_batch",
 ]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.placing import readable_bytes
 
 __all__ = ["free_memory", "refuse_too_large"]
 
@@ -22,8 +23,8 @@ def refuse_too_large(shape: tuple[int, ...], n_seeds: int) -> None:
     free = free_memory()
     if free is not None and needed > free:
         raise InputError(
-            f"a microstructure of shape {shape} with {n_seeds} seeds needs about {_readable(needed)} of memory and "
-            f"{_readable(free)} are free; use a smaller shape."
+            f"a microstructure of shape {shape} with {n_seeds} seeds needs about {readable_bytes(needed)} of memory "
+            f"and {readable_bytes(free)} are free; use a smaller shape."
         )
 
 
@@ -39,8 +40,3 @@ def free_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _readable(count: int) -> str:
-    """Bytes as MiB or GiB."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{max(1, count >> 20)} MiB"

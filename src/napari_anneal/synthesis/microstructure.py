@@ -11,7 +11,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.synthesis.memory import refuse_too_large
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["Microstructure", "synthesize"]
+__all__ = ["Microstructure", "check_seed", "synthesize"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,7 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
     InputError
         The seed is not a whole number ≥ 0, or the arrays would not fit into memory (says how much they need).
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"seed = {seed!r} cannot be used; give a whole number, 0 or more.")
+    check_seed(seed)
     refuse_too_large(recipe.shape, recipe.n_seeds)
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":
@@ -93,3 +92,9 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         recipe=recipe,
         seed=int(seed),
     )
+
+
+def check_seed(seed: int) -> None:
+    """Refuse, with `InputError`, what is no whole number ≥ 0."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"seed = {seed!r} cannot be used; give a whole number, 0 or more.")

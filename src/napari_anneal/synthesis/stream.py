@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anneal.errors import InputError
-from napari_anneal.synthesis.microstructure import Microstructure, synthesize
+from napari_anneal.synthesis.microstructure import Microstructure, check_seed, synthesize
 from napari_anneal.synthesis.randomization import RecipeRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -30,8 +29,7 @@ class SyntheticStream:
     """
 
     def __init__(self, ranges: RecipeRanges | None = None, seed: int = 0) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise InputError(f"seed = {seed!r} cannot be used; give a whole number, 0 or more.")
+        check_seed(seed)
         self.ranges = RecipeRanges() if ranges is None else ranges
         self.seed = int(seed)
 

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import pick_device
 from napari_anneal.errors import AnnealError, OutputError
 from napari_anneal.inference import Model
@@ -34,18 +35,10 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.validation import SplitPlan
 
-__all__ = ["Cancel", "Run", "fine_tune"]
+__all__ = ["Run", "fine_tune"]
 
 # The best weights so far go to disk at most this often: what a power cut can cost.
 SAVE_EVERY_S = 30.0
-
-
-class Cancel(Protocol):
-    """Anything with ``is_set``, such as ``threading.Event``."""
-
-    def is_set(self) -> bool:
-        """Whether the run is to stop."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ def fine_tune(
     start: str | os.PathLike[str] | Model | None = None,
     out: str | os.PathLike[str] | None = None,
     on_event: Callable[[Event], None] | None = None,
-    cancel: Cancel | None = None,
+    cancel: CancelSignal | None = None,
 ) -> Run:
     """Fine-tune a network on painted samples (or train one on a synthetic stream).
 
