@@ -20,12 +20,15 @@ from napari_anneal.synthesis.stream import SyntheticStream
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis.on_device.batch import MicrostructureBatch, synthesize_batch
+    from napari_anneal.synthesis.statistics.grains import GrainStatistics, grain_statistics
     from napari_anneal.synthesis.torch_dataset import StreamDataset
 
 # Names whose modules load a compiler, SciPy or torch: where each lives, below this package.
 _HEAVY = {
+    "GrainStatistics": "statistics.grains",
     "MicrostructureBatch": "on_device.batch",
     "StreamDataset": "torch_dataset",
+    "grain_statistics": "statistics.grains",
     "synthesize_batch": "on_device.batch",
 }
 
@@ -33,6 +36,7 @@ __all__ = [
     "Appearance",
     "AppearanceRanges",
     "Choice",
+    "GrainStatistics",
     "Microstructure",
     "MicrostructureBatch",
     "MicrostructureRecipe",
@@ -45,6 +49,7 @@ __all__ = [
     "SyntheticStream",
     "as_command",
     "as_python",
+    "grain_statistics",
     "save_pairs",
     "synthesize",
     "synthesize_batch",
