@@ -20,15 +20,21 @@ from napari_anneal.synthesis.stream import SyntheticStream
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis.on_device.batch import MicrostructureBatch, synthesize_batch
+    from napari_anneal.synthesis.statistics.closing import ClosedCells, close_cells
     from napari_anneal.synthesis.statistics.grains import GrainStatistics, grain_statistics
+    from napari_anneal.synthesis.statistics.network import NetworkStatistics, network_statistics
     from napari_anneal.synthesis.torch_dataset import StreamDataset
 
 # Names whose modules load a compiler, SciPy or torch: where each lives, below this package.
 _HEAVY = {
+    "ClosedCells": "statistics.closing",
     "GrainStatistics": "statistics.grains",
     "MicrostructureBatch": "on_device.batch",
+    "NetworkStatistics": "statistics.network",
     "StreamDataset": "torch_dataset",
+    "close_cells": "statistics.closing",
     "grain_statistics": "statistics.grains",
+    "network_statistics": "statistics.network",
     "synthesize_batch": "on_device.batch",
 }
 
@@ -36,10 +42,12 @@ __all__ = [
     "Appearance",
     "AppearanceRanges",
     "Choice",
+    "ClosedCells",
     "GrainStatistics",
     "Microstructure",
     "MicrostructureBatch",
     "MicrostructureRecipe",
+    "NetworkStatistics",
     "ObjectRanges",
     "Objects",
     "RecipeRanges",
@@ -49,7 +57,9 @@ __all__ = [
     "SyntheticStream",
     "as_command",
     "as_python",
+    "close_cells",
     "grain_statistics",
+    "network_statistics",
     "save_pairs",
     "synthesize",
     "synthesize_batch",
