@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
+from napari_anneal.synthesis.geometry.patches import from_patch
 
-__all__ = ["paint_grains", "shift_lines", "stamp"]
+__all__ = ["paint_grains", "paint_patches", "shift_lines", "stamp"]
 
 FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
@@ -48,41 +49,107 @@ def paint_grains(
                     pz += shift[0, z, y, x]
                     py += shift[1, z, y, x]
                     px += shift[2, z, y, x]
-                qz, qy, qx = pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2]
-                row = grain[i]
-                value = row[0] + row[1] * qz + row[2] * qy + row[3] * qx + row[4] * texture[z, y, x]
-                if row[5] != 0.0:
-                    band = row[6] * qz + row[7] * qy + row[8] * qx
-                    if band - np.floor(band) < row[9]:
-                        value += row[5]
+                value = _inside(grain[i], pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2], texture[z, y, x])
                 noise = rough[z, y, x]
                 widen = swell[z, y, x]
                 best, best_cover, best_e = 0.0, 0.0, -1
                 for e in range(start[i], start[i + 1]):
                     d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
                     half = edge[pair[e], 1] * widen
-                    ramp = max(1.0, softness * half)
-                    cover = (half - d) / ramp + 0.5
+                    cover = _cover(half, d, softness)
                     if cover <= 0.0:
                         continue
-                    cover = min(cover, 1.0)
-                    cover = cover * cover * (3.0 - 2.0 * cover)
                     strength = cover * (abs(edge[pair[e], 0]) + abs(edge[pair[e], 2]))
                     if strength > best:
                         best, best_cover, best_e = strength, cover, e
                 if best_e >= 0:
-                    p = pair[best_e]
-                    contrast = edge[p, 0]
-                    # A thin line adds to its grain's grey; a wide groove hides it under a filling of its own.
-                    filled = min(max(0.25 * (edge[p, 1] * widen - 1.0), 0.0), 1.0)
-                    own = mean + contrast + grit * noise - value
                     lit = (
                         planes[best_e, 0] * settings[3]
                         + planes[best_e, 1] * settings[4]
                         + planes[best_e, 2] * settings[5]
                     )
-                    value += best_cover * (filled * own + (1.0 - filled) * contrast + edge[p, 2] * lit)
+                    value = _groove(value, best_cover, edge[pair[best_e]], widen, lit, mean, grit * noise)
                 out[z, y, x] = value
+
+
+@compiled
+def paint_patches(
+    labels: npt.NDArray[np.int32],
+    seeds: Array,
+    place: FloatImage,
+    pair: npt.NDArray[np.int32],
+    sides: npt.NDArray[np.int32],
+    nearest: npt.NDArray[np.int32],
+    grain: Array,
+    edge: Array,
+    texture: FloatImage,
+    rough: FloatImage,
+    swell: FloatImage,
+    settings: Array,
+    out: FloatImage,
+) -> None:
+    """As `paint_grains`, with boundaries of any form: ``nearest`` lists the patches near each pixel.
+
+    ``place``, ``pair`` and ``sides`` are those of `Patches` (``sides`` its ``grains``).
+    """
+    depth, height, width = labels.shape
+    mean, grit, softness = settings[0], settings[1], settings[2]
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                i = labels[z, y, x]
+                value = _inside(grain[i], z - seeds[i, 0], y - seeds[i, 1], x - seeds[i, 2], texture[z, y, x])
+                widen = swell[z, y, x]
+                best, best_cover, best_n = 0.0, 0.0, -1
+                for k in range(nearest.shape[3]):
+                    n = nearest[z, y, x, k]
+                    if n < 0:
+                        break
+                    d = from_patch(place, n, float(z), float(y), float(x))
+                    cover = _cover(edge[pair[n], 1] * widen, d, softness)
+                    strength = cover * (abs(edge[pair[n], 0]) + abs(edge[pair[n], 2]))
+                    if cover > 0.0 and strength > best:
+                        best, best_cover, best_n = strength, cover, n
+                if best_n >= 0:
+                    p = pair[best_n]
+                    lit = (
+                        place[best_n, 3] * settings[3] + place[best_n, 4] * settings[4] + place[best_n, 5] * settings[5]
+                    )
+                    # Normals point into the first of the two grains; light is reckoned from the side of this pixel.
+                    if i == sides[p, 1]:
+                        lit = -lit
+                    value = _groove(value, best_cover, edge[p], widen, lit, mean, grit * rough[z, y, x])
+                out[z, y, x] = value
+
+
+@compiled
+def _inside(row: Array, qz: float, qy: float, qx: float, texture: float) -> float:
+    """Grey level of a grain so far from its seed: level, slope, texture and twins."""
+    value = row[0] + row[1] * qz + row[2] * qy + row[3] * qx + row[4] * texture
+    if row[5] != 0.0:
+        band = row[6] * qz + row[7] * qy + row[8] * qx
+        if band - np.floor(band) < row[9]:
+            value += row[5]
+    return float(value)
+
+
+@compiled
+def _cover(half: float, d: float, softness: float) -> float:
+    """How much of a pixel at distance d a groove of that half width covers: 0 … 1, with soft edges."""
+    cover = (half - d) / max(1.0, softness * half) + 0.5
+    if cover <= 0.0:
+        return 0.0
+    cover = min(cover, 1.0)
+    return float(cover * cover * (3.0 - 2.0 * cover))
+
+
+@compiled
+def _groove(value: float, cover: float, row: Array, widen: float, lit: float, mean: float, grit: float) -> float:
+    """Grey level where a boundary covers so much of a pixel whose grain has the grey level ``value``."""
+    # A thin line adds to its grain's grey; a wide groove hides it under a filling of its own.
+    filled = min(max(0.25 * (row[1] * widen - 1.0), 0.0), 1.0)
+    own = mean + row[0] + grit - value
+    return float(value + cover * (filled * own + (1.0 - filled) * row[0] + row[2] * lit))
 
 
 @compiled

@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.appearance.paint import paint_grains
+from napari_anneal.synthesis.appearance.paint import paint_grains, paint_patches
+from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.geometry.cells import Cells
+from napari_anneal.synthesis.geometry.patches import Patches, nearest_patches
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["clean_grains", "polished_grains", "unit_vectors"]
+__all__ = ["clean_grains", "edge_table", "grain_table", "polished_grains", "polished_labels", "surface", "unit_vectors"]
 
 FloatImage = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 CLEAN_GREYS, CLEAN_BOUNDARY = (0.8, 0.55), 0.1
 # What etching leaves: no boundary wider than this is seen on the micrographs this follows.
 WIDEST_GROOVE = 40.0
+# So many boundaries near a pixel compete for it: those of a triple junction, or of a quadruple point in 3D.
+NEARBY = 4
 
 
 def clean_grains(distance: FloatImage, phase: npt.NDArray[np.uint8], boundary_width: float) -> FloatImage:
@@ -35,18 +39,11 @@ def polished_grains(
     rng: np.random.Generator,
 ) -> FloatImage:
     """Rung 2: grey levels of the polished or etched surface, float32 ``(Z, Y, X)``, not clipped."""
-    look = recipe.appearance
-    shape = labels.shape
-    grain = _grain_table(recipe, phase_of, rng)
-    edge = _edge_table(recipe, cells.n_pairs, rng)
-    texture = smooth_noise(shape, look.texture_length, rng)
-    # A second, finer octave: real surfaces vary on more than one length.
-    texture += np.float32(0.5) * smooth_noise(shape, look.texture_length / 3, rng)
-    rough = smooth_noise(shape, max(3.0, look.groove_width), rng)
-    angle = np.deg2rad(look.relief_direction_deg)
-    swell = np.exp(np.float32(look.groove_roughness) * rough)
-    settings = np.array([look.mean_grey, look.groove_texture, look.groove_softness, 0.0, np.sin(angle), np.cos(angle)])
-    out = np.empty(shape, dtype=np.float32)
+    look, ndim = recipe.appearance, len(recipe.shape)
+    grain = grain_table(look, recipe.grain_diameter, ndim, phase_of, rng)
+    edge = edge_table(look, cells.n_pairs, rng)
+    texture, rough, swell, settings = surface(look, labels.shape, rng)
+    out = np.empty(labels.shape, dtype=np.float32)
     straight = np.empty((3, 0, 0, 0), dtype=np.float32)
     paint_grains(
         labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, rough, swell,
@@ -55,27 +52,71 @@ def polished_grains(
     return out
 
 
-def _grain_table(recipe: MicrostructureRecipe, phase_of: npt.NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
-    """One row a grain for `paint_grains`."""
-    look, count, ndim = recipe.appearance, len(phase_of), len(recipe.shape)
+def polished_labels(
+    look: Appearance,
+    labels: npt.NDArray[np.int32],
+    seeds: FloatArray,
+    patches: Patches,
+    phase_of: npt.NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> FloatImage:
+    """Rung 2 of any label map, float32 ``(Z, Y, X)``, not clipped.
+
+    ``labels`` are 0 … N - 1, ``seeds`` ``(N, 3)`` a place in each grain (slopes and twins start from it),
+    ``patches`` the boundaries (`find_patches`) and ``phase_of`` the phase of each grain.
+    """
+    ndim = sum(n > 1 for n in labels.shape) if labels.shape[0] > 1 else 2
+    size = float(np.prod(np.array(labels.shape, dtype=np.float64))) / len(seeds)
+    diameter = np.sqrt(4 * size / np.pi) if ndim == 2 else (6 * size / np.pi) ** (1 / 3)
+    grain = grain_table(look, float(diameter), ndim, phase_of, rng)
+    edge = edge_table(look, patches.n_pairs, rng)
+    texture, rough, swell, settings = surface(look, labels.shape, rng)
+    widest = float(edge[:, 1].max() * swell.max()) if patches.n_pairs else 0.0
+    nearest = nearest_patches(patches, labels, NEARBY, reach=widest * (1 + look.groove_softness / 2) + 1)
+    out = np.empty(labels.shape, dtype=np.float32)
+    paint_patches(
+        labels, seeds, patches.place, patches.pair, patches.grains, nearest, grain, edge, texture, rough, swell,
+        settings, out,
+    )  # fmt: skip
+    return out
+
+
+def surface(
+    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
+) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
+    """Texture, roughness and swelling of grooves (float32 ``(Z, Y, X)``) and the settings for the brushes of grains."""
+    texture = smooth_noise(shape, look.texture_length, rng)
+    # A second, finer octave: real surfaces vary on more than one length.
+    texture += np.float32(0.5) * smooth_noise(shape, look.texture_length / 3, rng)
+    rough = smooth_noise(shape, max(3.0, look.groove_width), rng)
+    angle = np.deg2rad(look.relief_direction_deg)
+    swell = np.exp(np.float32(look.groove_roughness) * rough)
+    settings = np.array([look.mean_grey, look.groove_texture, look.groove_softness, 0.0, np.sin(angle), np.cos(angle)])
+    return texture, rough, swell, settings
+
+
+def grain_table(
+    look: Appearance, diameter: float, ndim: int, phase_of: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> FloatArray:
+    """One row a grain for the brushes; ``diameter`` is the mean of the grains (px)."""
+    count = len(phase_of)
     table = np.zeros((count, 10))
     # Orientation contrast is spread about evenly between its extremes, not bell-shaped: many neighbours differ clearly.
     table[:, 0] = look.mean_grey + look.grain_contrast * np.sqrt(3) * rng.uniform(-1, 1, count)
     table[:, 0] += look.phase_contrast * (phase_of == 2)
-    slope = rng.normal(size=count) * look.slope / recipe.grain_diameter
+    slope = rng.normal(size=count) * look.slope / diameter
     table[:, 1:4] = slope[:, None] * unit_vectors(count, ndim, rng)
     table[:, 4] = look.texture * rng.gamma(4.0, 0.25, count)
     twinned = rng.random(count) < look.twins
     table[:, 5] = twinned * rng.choice([-1.0, 1.0], count) * (0.04 + 1.2 * look.grain_contrast * rng.random(count))
-    period = recipe.grain_diameter * rng.uniform(0.35, 1.2, count)
+    period = diameter * rng.uniform(0.35, 1.2, count)
     table[:, 6:9] = unit_vectors(count, ndim, rng) / period[:, None]
     table[:, 9] = rng.uniform(0.1, 0.45, count)
     return table
 
 
-def _edge_table(recipe: MicrostructureRecipe, count: int, rng: np.random.Generator) -> FloatArray:
-    """One row a boundary for `paint_grains`: contrast, half width and relief."""
-    look = recipe.appearance
+def edge_table(look: Appearance, count: int, rng: np.random.Generator) -> FloatArray:
+    """One row a boundary for the brushes: contrast, half width and relief."""
     table = np.zeros((count, 3))
     visible = np.where(rng.random(count) < look.faint_boundaries, rng.uniform(0, 0.2, count), 1.0)
     vary = np.maximum(1 + look.contrast_spread * rng.normal(size=count), 0.0)
