@@ -109,6 +109,14 @@ def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tm
     assert not (tmp_path / "x").exists()
 
 
+def test_auto_takes_the_preset_for_the_number_of_labels_and_says_why(folder, tmp_path):
+    words = ("--encoder", "resnet10t", "--epochs", 2, "--steps", 1, "--patch", 64, "--optimizer", "lion", "--dry-run")
+    done = anneal("train", folder, "--out", tmp_path / "x", "--preset", "auto", *words, "--json")
+    (stage,) = last_json(done)["stages"]
+    assert (stage["name"], stage["optimizer"]) == ("head", "lion")
+    assert "labelled image" in done.stderr
+
+
 def test_a_trained_model_segments_a_stack_to_ome_zarr_and_is_scored(folder, model, tmp_path):
     stack = np.random.default_rng(1).integers(0, 255, (3, 50, 61), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", stack, metadata={"axes": "ZYX"})
@@ -143,6 +151,8 @@ def test_models_lists_what_is_shipped():
         (("train", "no-such-folder"), ("no-such-folder",)),
         (("train", "FOLDER", "--preset", "magic", "--out", "OUT"), ("magic", "canonical")),
         (("train", "FOLDER", "--start", "no-such-model", "--out", "OUT"), ("no-such-model",)),
+        (("train", "FOLDER", "--optimizer", "magic", "--out", "OUT"), ("magic", "lion")),
+        (("train", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no checkpoint",)),
         (("train", "FOLDER", "--start", "scratch", "--patch", "50", "--out", "OUT"), ("patch",)),
         (("train", "FOLDER", "--start", "scratch", "--out", "FOLDER"), ("already exists",)),
         (("segment", "no-such-model", "x.tif", "--out", "OUT.tif"), ("no-such-model",)),

@@ -153,7 +153,16 @@ def train(
     start: Annotated[
         str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")
     ] = "voronoi",
-    preset: Annotated[str, typer.Option(help="canonical, full, feature_extraction or scratch.")] = "canonical",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="canonical, full, feature_extraction, linear_probe, gradual, gradual_canonical or scratch; auto: by "
+            "the number of labelled images."
+        ),
+    ] = "canonical",
+    optimizer: Annotated[
+        str, typer.Option(help="adamw, adam, sgd or lion, in place of AdamW; Lion's rates are divided by 5.")
+    ] = "adamw",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs over all stages.")] = 30,
     patch: Annotated[int, typer.Option(help="Side of a training patch, pixels.")] = 256,
     batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 8,
@@ -167,18 +176,28 @@ def train(
     gold: Gold = None,
     seed: Seed = 0,
     device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out; give the options it began with.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
     json_: Json = False,
 ) -> None:
     """Fine-tune on painted images and write a model bundle."""
     from napari_anneal.samples import read_samples
-    from napari_anneal.training import PRESETS, FineTuneRecipe, fine_tune
+    from napari_anneal.training import PRESETS, FineTuneRecipe, fine_tune, recommend
     from napari_anneal.training.plan import plan_run
     from napari_anneal.validation import SplitPlan, group_split
 
+    samples = read_samples(folder)
+    chosen = _known(preset, (*PRESETS, "auto"), "preset")
+    if chosen == "auto":
+        painted = sum(1 for sample in samples for _ in sample.painted_slices())
+        chosen, why = recommend(painted, pretrained=start != "scratch")
+        print(f"preset {chosen}: {why}", file=sys.stderr)
     recipe = FineTuneRecipe.from_preset(
-        _known(preset, tuple(PRESETS), "preset"),
+        chosen,
         epochs=epochs,
+        optimizer=_known(optimizer, ("adamw", "adam", "sgd", "lion"), "optimizer"),
         patch=patch,
         batch_size=batch,
         steps_per_epoch=steps,
@@ -187,7 +206,6 @@ def train(
         seed=seed,
         device=device,
     )
-    samples = read_samples(folder)
     plan = None
     if fold is not None or gold:
         whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
@@ -200,7 +218,7 @@ def train(
         _result(json_, planned.to_dict(), str(planned))
         return
     with _bar("training") as advance:
-        run = fine_tune(samples, plan, recipe, begin, out, on_event=_reporter(advance))
+        run = fine_tune(samples, plan, recipe, begin, out, on_event=_reporter(advance), resume=resume)
     for text in run.notices:
         print(text, file=sys.stderr)
     if run.out is None:

@@ -147,18 +147,34 @@ def test_a_failure_in_the_middle_keeps_the_best_weights_on_disk(samples, tmp_pat
         if isinstance(event, EpochDone) and event.epoch == 2:
             raise RuntimeError("CUDA error: device-side assert")
 
-    monkeypatch.setattr("napari_anneal.training.run.SAVE_EVERY_S", 1e9)
+    monkeypatch.setattr("napari_anneal.training.keeper.SAVE_EVERY_S", 1e9)
     with pytest.raises(RuntimeError, match="device-side"):
         fine_tune(samples, recipe=recipe(), out=tmp_path / "run", on_event=listen)
     assert load_model(tmp_path / "run" / "model").card.metrics["epoch"] in (1, 2)
 
 
-def test_out_of_memory_says_what_to_halve(samples, monkeypatch):
+def test_too_little_memory_halves_what_passes_at_once_and_says_so(samples, monkeypatch):
+    real, sizes = loop.backward, []
+
+    def small(forward, network, loss_of, images, labels, micro_batch):
+        sizes.append(micro_batch)
+        if micro_batch > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(forward, network, loss_of, images, labels, micro_batch)
+
+    monkeypatch.setattr(loop, "backward", small)
+    run = fine_tune(samples, recipe=recipe("scratch", epochs=2))
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    assert sum("computed at a time" in text for text in run.notices) == 1
+    assert run.reason == "complete"
+
+
+def test_out_of_memory_with_a_single_patch_says_what_to_do(samples, monkeypatch):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "build_optimizer", full)
-    with pytest.raises(AnnealError, match="out of memory at batch size 4 and patch 64"):
+    monkeypatch.setattr(loop, "backward", full)
+    with pytest.raises(AnnealError, match="even with one patch of 64 px"):
         fine_tune(samples, recipe=recipe())
 
 

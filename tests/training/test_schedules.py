@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from napari_anneal.models import ArchitectureSpec, build_network
 from napari_anneal.training import FineTuneRecipe
 from napari_anneal.training.optimizers import build_optimizer, set_rates
-from napari_anneal.training.recipe import ADAMW_RATES, SGD_RATES
 from napari_anneal.training.schedules import rate_factor, warmup_steps
+from napari_anneal.training.stages import ADAMW_RATES, SGD_RATES
 
 
 @given(total=st.integers(1, 200_000))

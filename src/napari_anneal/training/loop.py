@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,12 +20,18 @@ from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.training.batches import PatchSource, batches, validation_batches
 from napari_anneal.training.events import EpochDone, Event, Notice, RunFinished, StageStarted, StepDone
+from napari_anneal.training.gradients import backward, is_out_of_memory, random_state, set_random_state
 from napari_anneal.training.losses import PaintedLoss
-from napari_anneal.training.optimizers import build_optimizer, set_rates
-from napari_anneal.training.recipe import FineTuneRecipe, Stage
+from napari_anneal.training.optimizers import set_rates
+from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.stages import Stage
+from napari_anneal.training.state import Best, Captured, RunState
 from napari_anneal.validation.metrics import confusion_matrix, scores_from_confusion
 
-__all__ = ["Best", "TrainingSet", "train"]
+__all__ = ["TrainingSet", "train"]
+
+# A stage that stopped early ends itself, not the run.
+RUNNING = ("complete", "stopped early")
 
 
 @dataclass(frozen=True)
@@ -37,43 +43,23 @@ class TrainingSet:
     steps_per_epoch: int
 
 
-@dataclass
-class Best:
-    """The weights with the lowest validation loss so far, over all stages."""
-
-    loss: float = math.inf
-    epoch: int = 0
-    dice: tuple[float, ...] = ()
-    state: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def update(self, loss: float, epoch: int, dice: tuple[float, ...], network: nn.Module) -> bool:
-        """Keep these weights if their loss is finite and lower; return whether it was."""
-        if not loss < self.loss:
-            return False
-        state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-        self.loss, self.epoch, self.dice, self.state = loss, epoch, dice, state
-        return True
-
-
 def train(
-    network: nn.Module,
+    state: RunState,
     data: TrainingSet,
     recipe: FineTuneRecipe,
     loss_of: PaintedLoss,
     device: torch.device,
-    best: Best,
     cancelled: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Run the stages of a recipe and leave the best weights in the network.
+    """Run the stages of a recipe, from wherever the state stands, and leave the best weights in the network.
 
     Parameters
     ----------
-    network
-        On ``device``; changed in place.
+    state
+        The network (on ``device``, changed in place) and how far its run has come. A caller that is interrupted finds
+        the best weights so far in it, and may capture it whenever an event has arrived.
     data, recipe, loss_of, device
         What to learn from, how, the loss of logits and labels, and where to compute.
-    best
-        Filled in as the run goes: a caller that is interrupted finds the best weights so far in it.
     cancelled
         Asked before every step.
 
@@ -83,71 +69,152 @@ def train(
         ``StageStarted``, ``StepDone``, ``EpochDone``, ``Notice`` and at last ``RunFinished``.
     """
     augment = Augmenter(recipe.augmentation)
-    began, step, epoch = time.monotonic(), 0, 0
-    total_steps = recipe.epochs * data.steps_per_epoch
-    reason = "complete"
+    began = time.monotonic() - state.progress.seconds
 
-    for index, stage in enumerate(recipe.stages):
-        optimizer = build_optimizer(network, stage)
-        stage_steps = stage.epochs * data.steps_per_epoch
-        yield StageStarted(stage.name, index, step, stage_steps, stage.rates)
-        stale, losses = 0, []
-        steps = range(step, step + stage_steps)
-        stream = batches(data.source, augment, recipe.batch_size, steps, recipe.seed, device)
+    while state.progress.stage < len(recipe.stages) and state.progress.reason in RUNNING:
+        stage = recipe.stages[state.progress.stage]
+        length = stage.length(data.steps_per_epoch)
+        first = state.progress.step - state.progress.local
+        optimizer = state.begin(stage)
+        yield StageStarted(stage.name, state.progress.stage, first, length, stage.rates)
+        stream = batches(
+            data.source, augment, recipe.batch_size, range(state.progress.step, first + length), recipe.seed, device
+        )
+        safe = state.capture()  # what a divergence falls back to
         epoch_began = time.monotonic()
 
-        for local, (images, labels) in enumerate(stream):
+        for images, labels in stream:
+            progress = state.progress
             if cancelled():
-                reason = "cancelled"
+                progress.reason = "cancelled"
                 break
-            network.train()
-            keep_frozen_statistics(network)  # train() has just woken them
-            rates = set_rates(optimizer, stage, local, stage_steps)
-            with autocast(device, recipe.precision):
-                logits = network(images)
-            loss = loss_of(logits, labels)
+            state.network.train()
+            keep_frozen_statistics(state.network)  # train() has just woken them
+            scale = recipe.rate_scale * progress.rate_scale
+            rates = set_rates(optimizer, stage, progress.local, length, scale)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.max_gradient)
+            loss, smaller = accumulate(state, recipe, loss_of, images, labels)
+            if smaller:
+                yield Notice(smaller)
+            nn.utils.clip_grad_norm_(state.network.parameters(), recipe.max_gradient)
             optimizer.step()
-            step += 1
-            losses.append(loss.item())
-            left = (time.monotonic() - began) / step * (total_steps - step)
-            yield StepDone(step, total_steps, losses[-1], rates, left)
-            if not math.isfinite(losses[-1]):
-                reason = "diverged"
-                break
-            if (local + 1) % data.steps_per_epoch:
-                continue
+            progress.step += 1
+            progress.local += 1
+            progress.losses.append(loss)
+            progress.seconds = time.monotonic() - began
+            total, left = _left(state, data, recipe)
+            told: list[Event] = [StepDone(progress.step, total, loss, rates, left)]
 
-            epoch += 1
-            val_loss, val_dice = validate(network, data.validation, recipe, loss_of, device)
-            improved = best.update(val_loss, epoch, val_dice, network)
-            stale = 0 if improved else stale + 1
-            seconds, epoch_began = time.monotonic() - epoch_began, time.monotonic()
-            mean, losses = float(np.mean(losses)), []
-            yield EpochDone(epoch, recipe.epochs, step, stage.name, mean, val_loss, val_dice, improved, seconds)
-            if stale >= recipe.patience:
-                yield Notice(_early_stop(stage, recipe, best))
-                total_steps -= stage_steps - local - 1
-                reason = "stopped early"
-                if index + 1 < len(recipe.stages):
-                    network.load_state_dict(best.state)  # the next stage goes on from the best, not from the stale
+            over = progress.local == length
+            if math.isfinite(loss) and (over or progress.local % data.steps_per_epoch == 0):
+                done = end_epoch(state, data, recipe, loss_of, device, time.monotonic() - epoch_began)
+                epoch_began = time.monotonic()
+                loss = done.val_loss
+                if progress.stale >= recipe.patience and not over:
+                    told.append(Notice(_early_stop(stage, recipe, state.best)))
+                    progress.skipped += length - progress.local
+                    progress.reason, over = "stopped early", True
+                    if progress.stage + 1 < len(recipe.stages):
+                        # The next stage goes on from the best, not from the stale.
+                        state.network.load_state_dict(state.best.state)
+                if over and math.isfinite(loss):
+                    progress.stage, progress.local, progress.stale = progress.stage + 1, 0, 0
+                told.append(done)  # last: whoever captures the state now has told all of it
+            if not math.isfinite(loss):
+                told.append(Notice(fall_back(state, safe, recipe)))
+                over = True
+            elif progress.losses == []:
+                safe = state.capture()
+            yield from told
+            if over:
                 break
 
         stream.close()
-        if reason in ("cancelled", "diverged"):
-            break
 
-    if reason == "diverged":
-        yield Notice(
-            "The loss became infinite or NaN, so the run was stopped and the best weights so far were kept; lower the "
-            "learning rates."
+    if state.best.state:
+        state.network.load_state_dict(state.best.state)
+    state.network.eval()
+    yield RunFinished(state.progress.reason, state.best.epoch, state.best.loss, time.monotonic() - began)
+
+
+def accumulate(
+    state: RunState, recipe: FineTuneRecipe, loss_of: PaintedLoss, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[float, str]:
+    """Gradients of one batch; where memory does not suffice, of half as many images at a time, and say so."""
+    progress, said = state.progress, ""
+    random = random_state(images.device)
+
+    def forward(piece: torch.Tensor) -> torch.Tensor:
+        with autocast(images.device, recipe.precision):
+            logits: torch.Tensor = state.network(piece)
+        return logits
+
+    while True:
+        at_once = min(progress.micro_batch or recipe.micro_batch or len(images), len(images))
+        try:
+            return backward(forward, state.network, loss_of, images, labels, at_once), said
+        except Exception as error:
+            if not is_out_of_memory(error) or at_once == 1:
+                raise
+        # Outside the except clause: the error's frames hold the very tensors that must go.
+        state.network.zero_grad(set_to_none=True)
+        if images.device.type == "cuda":
+            torch.cuda.empty_cache()
+        set_random_state(images.device, random)
+        progress.micro_batch = math.ceil(at_once / 2)
+        said = (
+            f"Memory did not suffice for {at_once} patches at once, so {progress.micro_batch} are computed at a time; "
+            "the batch and the result stay as they were."
         )
-    if best.state:
-        network.load_state_dict(best.state)
-    network.eval()
-    yield RunFinished(reason, best.epoch, best.loss, time.monotonic() - began)
+
+
+def end_epoch(
+    state: RunState,
+    data: TrainingSet,
+    recipe: FineTuneRecipe,
+    loss_of: PaintedLoss,
+    device: torch.device,
+    seconds: float,
+) -> EpochDone:
+    """Validate, and keep the weights if they are the best so far."""
+    progress = state.progress
+    began = time.monotonic()
+    progress.epoch += 1
+    val_loss, val_dice = validate(state.network, data.validation, recipe, loss_of, device)
+    improved = state.best.update(val_loss, progress.epoch, val_dice, state.network)
+    progress.stale = 0 if improved else progress.stale + 1
+    mean, progress.losses = float(np.mean(progress.losses)), []
+    return EpochDone(
+        progress.epoch,
+        recipe.total_epochs(data.steps_per_epoch),
+        progress.step,
+        recipe.stages[progress.stage].name,
+        mean,
+        val_loss,
+        val_dice,
+        improved,
+        seconds + time.monotonic() - began,
+    )
+
+
+def fall_back(state: RunState, safe: Captured, recipe: FineTuneRecipe) -> str:
+    """After a loss that is infinite or NaN: back to the last good epoch with half the rates, once; then the end."""
+    if state.progress.rate_scale < 1:
+        state.progress.reason = "diverged"
+        return (
+            "The loss became infinite or NaN again, so the run was stopped and the best weights so far were kept; "
+            "lower the learning rates."
+        )
+    state.put_back(safe, recipe.stages)
+    state.progress.rate_scale = 0.5
+    return "The loss became infinite or NaN, so the run went back to the last good epoch, with half the learning rates."
+
+
+def _left(state: RunState, data: TrainingSet, recipe: FineTuneRecipe) -> tuple[int, float]:
+    """Steps of the whole run, and seconds it still takes at the pace so far."""
+    progress = state.progress
+    total = recipe.total_steps(data.steps_per_epoch) - progress.skipped
+    return total, progress.seconds / progress.step * (total - progress.step)
 
 
 def validate(

@@ -9,9 +9,10 @@ from typing import Any
 
 from napari_anneal.inference import Model
 from napari_anneal.models.layer_groups import layer_groups
+from napari_anneal.samples.placing import readable_bytes
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.optimizers import build_optimizer, set_rates
+from napari_anneal.training.optimizers import build_optimizer, set_rates, state_bytes
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.setup import prepare_run, resolve_start
 from napari_anneal.validation import SplitPlan
@@ -51,7 +52,10 @@ class RunPlan:
         """One line a stage, its groups indented."""
         lines = [f"train on {', '.join(self.train) or 'synthetic images'}; validate on {', '.join(self.validation)}"]
         for stage in self.stages:
-            lines.append(f"{stage['name']}: {stage['optimizer']}, {stage['schedule']}, {stage['steps']} steps")
+            state = readable_bytes(stage["optimizer_state_bytes"])
+            lines.append(
+                f"{stage['name']}: {stage['optimizer']} (state {state}), {stage['schedule']}, {stage['steps']} steps"
+            )
             for name, count in self.groups.items():
                 peak = f"peak rate {max(stage['rates'][name]):.1e}" if name in stage["rates"] else "frozen"
                 lines.append(f"    {name:<12} {count:>12,} parameters  {peak}")
@@ -69,11 +73,18 @@ def plan_run(
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     stages = []
     for stage in recipe.stages:
-        total = stage.epochs * prepared.data.steps_per_epoch
+        total = stage.length(prepared.data.steps_per_epoch)
         optimizer = build_optimizer(begun.network, stage)
-        per_step = [set_rates(optimizer, stage, step, total) for step in range(total)]
+        per_step = [set_rates(optimizer, stage, step, total, recipe.rate_scale) for step in range(total)]
         rates = {name: [rates[name] for rates in per_step] for name in per_step[0]}
-        described = {"name": stage.name, "optimizer": stage.optimizer, "schedule": stage.schedule, "steps": total}
+        learning = sum(p.numel() for p in begun.network.parameters() if p.requires_grad)
+        described = {
+            "name": stage.name,
+            "optimizer": stage.optimizer,
+            "optimizer_state_bytes": state_bytes(stage.optimizer, learning),
+            "schedule": stage.schedule,
+            "steps": total,
+        }
         stages.append(described | {"rates": rates})
 
     def names(indices: tuple[int, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ warm-up and cosine, then SGD at a small constant rate for the last fifth of the 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Literal
 
@@ -13,57 +14,11 @@ from pydantic import Field, model_validator
 
 from napari_anneal.augmentation import AugmentationRecipe
 from napari_anneal.devices import Precision
-from napari_anneal.models.layer_groups import GROUPS, GroupName
 from napari_anneal.recipe_base import Recipe
+from napari_anneal.training.presets import Preset, preset_stages
+from napari_anneal.training.stages import OptimizerName, Stage
 
-__all__ = ["ADAMW_RATES", "PRESETS", "SGD_RATES", "FineTuneRecipe", "Preset", "Stage"]
-
-ADAMW_RATES: dict[GroupName, float] = {
-    "stem+layer1": 1e-5,
-    "layer2": 1e-5,
-    "layer3": 1e-4,
-    "layer4": 1e-4,
-    "head": 1e-3,
-}
-SGD_RATES: dict[GroupName, float] = {
-    "stem+layer1": 1e-4,
-    "layer2": 1e-4,
-    "layer3": 1e-3,
-    "layer4": 1e-3,
-    "head": 1e-2,
-}
-WEIGHT_DECAY = 1e-2
-
-Preset = Literal["canonical", "full", "feature_extraction", "scratch"]
-PRESETS: dict[Preset, str] = {
-    "canonical": "Head first, then all layers at their own rates, then SGD for the last fifth.",
-    "full": "All layers at their own rates from the first step (100 labelled images and more).",
-    "feature_extraction": "Head alone; the backbone stays as it is (very few labels).",
-    "scratch": "All layers at one rate from fresh weights: the control, not the method.",
-}
-
-
-class Stage(Recipe):
-    """One stretch of the run: which groups learn, with which optimizer, at which rates."""
-
-    name: str = Field(description="How curves and messages call this stage.", min_length=1, max_length=40)
-    epochs: int = Field(ge=1, description="Length in epochs.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
-    rates: dict[GroupName, float] = Field(
-        description="Peak learning rate of each group that learns; others are frozen."
-    )
-    schedule: Literal["constant", "warmup_cosine"] = Field(
-        "warmup_cosine", description="Constant, or linear warm-up and then a cosine to zero."
-    )
-    weight_decay: float = Field(WEIGHT_DECAY, ge=0, description="Decoupled weight decay (AdamW) or L2 (SGD).")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum (SGD).")
-    nesterov: bool = Field(False, description="Nesterov's momentum (SGD).")
-
-    @model_validator(mode="after")
-    def _rates_make_sense(self) -> Stage:
-        if not self.rates or not all(0 < rate <= 1 for rate in self.rates.values()):
-            raise ValueError(f"rates {self.rates} must name at least one group, each with a learning rate in (0, 1]")
-        return self
+__all__ = ["FineTuneRecipe"]
 
 
 class FineTuneRecipe(Recipe):
@@ -75,6 +30,18 @@ class FineTuneRecipe(Recipe):
         256, ge=32, le=2048, multiple_of=32, description="Side of a training patch, px; less on small images."
     )
     batch_size: int = Field(8, ge=1, le=1024, description="Patches a step; 8 to 32 is the norm.")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Patches that pass through the network at once, their gradients accumulated to those of the batch; "
+        "empty: the batch, halved whenever memory does not suffice.",
+    )
+    rates_for_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Batch size that the learning rates are meant for; with another one they are scaled in proportion. "
+        "Empty: as they are.",
+    )
     steps_per_epoch: int | None = Field(
         None,
         ge=1,
@@ -110,38 +77,27 @@ class FineTuneRecipe(Recipe):
             raise ValueError(f"colours {self.colours} must each be of the form #rrggbb")
         return self
 
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps over all stages (early stopping may end a stage before)."""
+        return sum(stage.length(steps_per_epoch) for stage in self.stages)
+
+    def total_epochs(self, steps_per_epoch: int) -> int:
+        """Validations over all stages: one an epoch, and one at the end of every stage."""
+        return sum(math.ceil(stage.length(steps_per_epoch) / steps_per_epoch) for stage in self.stages)
+
     @property
-    def epochs(self) -> int:
-        """Epochs over all stages (early stopping may end a stage before)."""
-        return sum(stage.epochs for stage in self.stages)
+    def rate_scale(self) -> float:
+        """Factor on all rates by the linear scaling rule: half the batch, half the rate (Goyal et al. 2017)."""
+        return self.batch_size / self.rates_for_batch if self.rates_for_batch else 1.0
 
     @staticmethod
-    def from_preset(preset: Preset = "canonical", epochs: int = 30, **changes: object) -> FineTuneRecipe:
+    def from_preset(
+        preset: Preset = "canonical", epochs: int = 30, optimizer: OptimizerName = "adamw", **changes: object
+    ) -> FineTuneRecipe:
         """Recipe of a preset, stretched to a number of epochs; other fields by keyword.
 
         Canonical: a sixth of the epochs for the head alone, the last fifth (rounded, 1 at least) for SGD, the rest
-        for all groups with AdamW.
+        for all groups with AdamW, or with the optimizer that is to take its place.
         """
-        return FineTuneRecipe(**({"preset": preset, "stages": _stages(preset, epochs)} | changes))
-
-
-def _stages(preset: Preset, epochs: int) -> tuple[Stage, ...]:
-    if preset == "canonical":
-        epochs = max(3, epochs)
-        head, last = max(1, round(epochs / 6)), max(1, round(epochs / 5))
-        return (
-            Stage(name="head", epochs=head, rates={"head": ADAMW_RATES["head"]}),
-            Stage(name="all layers", epochs=epochs - head - last, rates=ADAMW_RATES),
-            Stage(
-                name="SGD",
-                epochs=last,
-                optimizer="sgd",
-                rates=SGD_RATES,
-                schedule="constant",
-                weight_decay=0.0,
-            ),
-        )
-    if preset == "feature_extraction":
-        return (Stage(name="head", epochs=max(1, epochs), rates={"head": ADAMW_RATES["head"]}),)
-    rates = ADAMW_RATES if preset == "full" else dict.fromkeys(GROUPS, 1e-3)
-    return (Stage(name="all layers", epochs=max(1, epochs), rates=rates),)
+        stages = preset_stages(preset, epochs, optimizer)
+        return FineTuneRecipe(**({"preset": preset, "stages": stages} | changes))

@@ -101,7 +101,7 @@ class FineTuneWidget(Form):
 
     def _fill(self) -> None:
         """Fill in what needs the core: presets, recipe fields, models to start from."""
-        from napari_anneal.training.recipe import PRESETS, FineTuneRecipe
+        from napari_anneal.training import PRESETS, FineTuneRecipe
 
         for index, (preset, text) in enumerate(PRESETS.items()):
             self.preset.addItem(preset.replace("_", " "), preset)

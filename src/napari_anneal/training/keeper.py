@@ -1,0 +1,212 @@
+"""What is kept of a run while it goes: its history, its best model on disk, and checkpoints to go on from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import InputError
+from napari_anneal.models.bundle import save_bundle
+from napari_anneal.models.card import BundleCard
+from napari_anneal.samples.normalisation import standardise
+from napari_anneal.samples.placing import why_not_written
+from napari_anneal.training.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
+from napari_anneal.training.events import EpochDone, Event, Notice, StepDone
+from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.setup import Prepared
+from napari_anneal.training.state import RunState
+
+__all__ = ["Keeper", "Ledger"]
+
+# Best weights and checkpoints go to disk at most this often (what a power cut can cost), and never so often that
+# writing them takes more than a twentieth of the time.
+SAVE_EVERY_S = 30.0
+LEAST_WORK_PER_WRITE = 20.0
+
+
+@dataclass
+class Ledger:
+    """Collects the events of a run as they pass."""
+
+    listener: Callable[[Event], None] | None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def tell(self, event: Event) -> None:
+        """Note what is to be kept of an event and pass it on."""
+        if isinstance(event, Notice):
+            self.notices.append(event.text)
+        if isinstance(event, EpochDone):
+            self.history.append(_row(event))
+        if self.listener is not None:
+            self.listener(event)
+
+
+@dataclass
+class Keeper:
+    """Keeps the best weights, in memory always and on disk as often as is sensible; a full disk costs no result.
+
+    ``disk_full`` says that a checkpoint could not be written, so the run had better stop.
+    """
+
+    state: RunState
+    base: BundleCard
+    prepared: Prepared
+    ledger: Ledger
+    folder: Path | None
+    disk_full: bool = False
+    model_due: float = -math.inf
+    checkpoint_due: float = field(default_factory=lambda: time.monotonic() + SAVE_EVERY_S)
+
+    def after(self, event: Event) -> None:
+        """Write what is due. The state is whole after every step, and after the last event of a step."""
+        if self.folder is None:
+            return
+        if isinstance(event, EpochDone):
+            self._after_epoch(event.best)
+        # At the end of an epoch the step is told first: then the history lacks the epoch, but the state has it.
+        whole = isinstance(event, EpochDone) or (isinstance(event, StepDone) and self.state.progress.losses)
+        if whole and time.monotonic() >= self.checkpoint_due:
+            self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint."""
+        if self.folder is None:
+            return
+        began = time.monotonic()
+        about = {
+            "recipe": self.base.recipe,
+            "fingerprints": self.base.fingerprints,
+            "history": self.ledger.history,
+            "notices": self.ledger.notices,
+        }
+        try:
+            write_checkpoint(self.folder, self.state.capture(), about)
+        except OSError as error:
+            self.disk_full = True
+            self._warn(
+                f"A checkpoint could not be written to {self.folder} ({why_not_written(error)}), so the run was "
+                "stopped; the last checkpoint is as it was, and the run can go on from it when there is space."
+            )
+        now = time.monotonic()
+        self.checkpoint_due = now + max(SAVE_EVERY_S, LEAST_WORK_PER_WRITE * (now - began))
+
+    def go_on(self, found: Checkpoint, recipe: FineTuneRecipe) -> str:
+        """Put a run back to its checkpoint; return a sentence that says from where it goes on.
+
+        Raises
+        ------
+        InputError
+            The checkpoint is of another recipe or other data.
+        """
+        about = found.about
+        for what, mine in (("recipe", self.base.recipe), ("fingerprints", self.base.fingerprints)):
+            if json.loads(json.dumps(mine)) != about[what]:
+                other = "another recipe" if what == "recipe" else "other images or labels"
+                raise InputError(
+                    f"the run in {self.folder} began with {other}; resume it with those, or start a new run."
+                )
+        try:
+            self.state.put_back(found.captured, recipe.stages)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise InputError(
+                f"the checkpoint in {self.folder} does not fit this network ({error}); resume with its own start."
+            ) from error
+        progress = self.state.progress
+        if progress.reason not in ("complete", "stopped early"):
+            progress.reason = "complete"
+        self.ledger.history[:] = about["history"]
+        self.ledger.notices[:] = about["notices"]
+        return f"{found.notice} The run goes on after step {progress.step}, epoch {progress.epoch}.".strip()
+
+    def rescue(self) -> None:
+        """Bring the best weights to disk when the run ends by an exception."""
+        if self.state.best.state:
+            self.state.network.load_state_dict(self.state.best.state)
+            self.save()
+
+    def close(self, reason: str) -> bool:
+        """Write the final model; return whether it is on disk. A run that can go on keeps its checkpoints."""
+        saved = self.save()
+        if self.folder is not None and saved and reason in ("complete", "stopped early"):
+            remove_checkpoints(self.folder)
+        return saved
+
+    def save(self) -> bool:
+        """Write the network as it is now; return whether it is on disk."""
+        if self.folder is None:
+            return False
+        try:
+            recipe = json.dumps(self.base.recipe, indent=2) + "\n"
+            (self.folder / "recipe.json").write_text(recipe, encoding="utf-8")
+            save_bundle(self.state.network, self.card(), self.folder / "model", example=self._example(), overwrite=True)
+        except OSError as error:
+            self._warn(f"{error} The model is kept in memory; save it somewhere else before you leave.")
+            return False
+        self.model_due = time.monotonic() + SAVE_EVERY_S
+        return True
+
+    def card(self) -> BundleCard:
+        """Complete the card with what was measured so far."""
+        return self.base.model_copy(update={"metrics": self._metrics()})
+
+    def _after_epoch(self, improved: bool) -> None:
+        """Write the history, and the model if it is the best and the last one on disk is old."""
+        assert self.folder is not None
+        try:
+            _write_history(self.folder, self.ledger.history)
+        except OSError as error:
+            self._warn(f"The history could not be written to {self.folder} ({error.strerror}).")
+        if improved and time.monotonic() > self.model_due:
+            self.save()
+
+    def _metrics(self) -> dict[str, Any]:
+        best, classes = self.state.best, self.prepared.classes
+        dice = {name: (None if math.isnan(d) else d) for name, d in zip(classes, best.dice, strict=False)}
+        return {
+            "val_loss": best.loss if math.isfinite(best.loss) else None,
+            "val_dice": dice,
+            "epoch": best.epoch,
+            "epochs_run": len(self.ledger.history),
+            "notices": list(self.ledger.notices),
+        }
+
+    def _example(self) -> npt.NDArray[np.float32]:
+        """Return a piece of a real validation patch for the bundle to replay, ``(1, C, Y, X)``."""
+        return standardise(self.prepared.data.validation[0].image[np.newaxis, :, :128, :128])
+
+    def _warn(self, text: str) -> None:
+        if text not in self.ledger.notices:
+            self.ledger.tell(Notice(text))
+
+
+def _row(event: EpochDone) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "epoch": event.epoch,
+        "stage": event.stage,
+        "step": event.step,
+        "train_loss": event.train_loss,
+        "val_loss": event.val_loss,
+        "best": event.best,
+        "seconds": round(event.seconds, 3),
+    }
+    return row | {f"val_dice_{k}": dice for k, dice in enumerate(event.val_dice, start=1)}
+
+
+def _write_history(folder: Path, history: list[dict[str, Any]]) -> None:
+    """Write the table of epochs so far (small; replaced as a whole)."""
+    partial = folder / ".history.csv.partial"
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[-1]))
+        writer.writeheader()
+        writer.writerows(history)
+    partial.replace(folder / "history.csv")

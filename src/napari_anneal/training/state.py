@@ -1,0 +1,134 @@
+"""Where a run stands: network, optimizer, best weights, random numbers and counters, to be kept and put back.
+
+What is captured is all that the rest of the run depends on, so a run that is put back goes on bit for bit (on a CPU) as
+if it had never stopped. Batches are pure functions of the step's number, so the sampler's position is that number.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_anneal.training.optimizers import build_optimizer
+from napari_anneal.training.stages import Stage
+
+__all__ = ["Best", "Captured", "Progress", "RunState"]
+
+
+@dataclass
+class Best:
+    """The weights with the lowest validation loss so far, over all stages."""
+
+    loss: float = math.inf
+    epoch: int = 0
+    dice: tuple[float, ...] = ()
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def update(self, loss: float, epoch: int, dice: tuple[float, ...], network: nn.Module) -> bool:
+        """Keep these weights if their loss is finite and lower; return whether it was."""
+        if not loss < self.loss:
+            return False
+        self.loss, self.epoch, self.dice, self.state = loss, epoch, dice, _copied(network.state_dict())
+        return True
+
+
+@dataclass
+class Progress:
+    """The counters of a run.
+
+    ``stage`` is the stage that is under way and ``local`` how many of its steps are done; ``step`` and ``epoch`` count
+    over all stages. ``skipped`` steps were left out by early stopping. ``losses`` are those of the epoch under way.
+    """
+
+    stage: int = 0
+    local: int = 0
+    step: int = 0
+    epoch: int = 0
+    stale: int = 0
+    skipped: int = 0
+    losses: list[float] = field(default_factory=list)
+    micro_batch: int | None = None
+    # Halved after a divergence, once.
+    rate_scale: float = 1.0
+    seconds: float = 0.0
+    reason: str = "complete"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A run at one moment: named tensors (copies, on the CPU) and plain numbers."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+class RunState:
+    """Everything of a run that changes while it goes.
+
+    Parameters
+    ----------
+    network
+        On the device it computes on; trained in place.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.best = Best()
+        self.progress = Progress()
+
+    def begin(self, stage: Stage) -> torch.optim.Optimizer:
+        """Build the optimizer of a stage, unless the stage is under way already."""
+        if self.optimizer is None or self.progress.local == 0:
+            self.optimizer = build_optimizer(self.network, stage)
+        return self.optimizer
+
+    def capture(self) -> Captured:
+        """Copy all of it."""
+        tensors = {f"network.{name}": tensor for name, tensor in _copied(self.network.state_dict()).items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.state.items()}
+        if self.optimizer is not None:
+            for index, values in self.optimizer.state_dict()["state"].items():
+                kept = {k: v for k, v in values.items() if isinstance(v, Tensor)}
+                tensors |= {f"optimizer.{index}.{key}": value for key, value in _copied(kept).items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors |= {f"random.cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
+        best = {"loss": self.best.loss, "epoch": self.best.epoch, "dice": list(self.best.dice)}
+        return Captured(tensors, {"progress": asdict(self.progress), "best": best})
+
+    def put_back(self, captured: Captured, stages: tuple[Stage, ...]) -> None:
+        """Take the run back to a captured moment."""
+        tensors, numbers = captured.tensors, captured.numbers
+        self.progress = Progress(**numbers["progress"])
+        self.progress.losses = list(self.progress.losses)
+        self.network.load_state_dict(_under(tensors, "network"))
+        best = numbers["best"]
+        self.best.loss, self.best.epoch, self.best.dice = best["loss"], best["epoch"], tuple(best["dice"])
+        self.best.state = _under(tensors, "best")
+        self.optimizer = None
+        if self.progress.local:
+            self.optimizer = build_optimizer(self.network, stages[self.progress.stage])
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _under(tensors, "optimizer").items():
+                index, _, key = name.partition(".")
+                state.setdefault(int(index), {})[key] = tensor.clone()
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["random.cpu"])
+        cards = sorted(name for name in tensors if name.startswith("random.cuda"))
+        if cards and len(cards) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([tensors[name] for name in cards])
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
