@@ -74,7 +74,7 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
     refuse_too_large(recipe.shape, recipe.n_seeds)
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":
-        from napari_anneal.synthesis.objects.populations import make_objects
+        from napari_anneal.synthesis.objects.making import make_objects
 
         parts = make_objects(recipe, int(seed))
     else:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.objects.recipe import Objects
+from napari_anneal.synthesis.objects.recipe import Form, LineShape, Objects, Overlap
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 
@@ -94,32 +94,78 @@ def _least_visible(look: dict[str, Any], visibility: float) -> float:
 class ObjectRanges(Recipe):
     """Ranges of `Objects`, field by field; meanings and units are the same."""
 
+    form: Choice = Field(default=Choice(options=("precipitates",)), description="Which forms, evenly or with weights.")
     volume_fraction: Span = _span(0.04, 0.55)
+    number_density: Span = _span(0.0, 0.0)
     diameter: Span = _span(8.0, 110.0, log=True)
     size_dispersion: Span = _span(0.05, 0.6)
     exponent: Span = _span(2.5, 7.0, often=0.45, otherwise=2.0)
+    facets: Span = _span(5.0, 9.0, often=0.25)
     elongation: Span = _span(1.0, 1.8)
+    elongation_spread: Span = _span(0.0, 0.3)
     direction_deg: Span = _span(-90.0, 90.0)
     direction_spread_deg: Span = _span(0.0, 20.0, often=0.5, otherwise=90.0)
     irregularity: Span = _span(0.0, 0.22)
+    overlap: Choice = Field(default=Choice(options=("none", "touching", "free")), description="How they may overlap.")
     gap: Span = _span(0.0, 3.0)
     rounding: Span = _span(0.02, 0.2, often=0.8)
     free_zone: Span = _span(1.0, 15.0, log=True)
     fine_fraction: Span = _span(0.02, 0.3, often=0.3)
     fine_diameter: Span = _span(2.5, 7.0)
+    tilt_deg: Span = _span(25.0, 90.0, often=0.5, otherwise=90.0)
+    misorientation_deg: Span = _span(0.5, 8.0)
+    length: Span = _span(40.0, 400.0, log=True, often=0.5)
+    line_density: Span = _span(0.003, 0.05, log=True)
+    line_shape: Choice = Field(
+        default=Choice(options=("curved", "straight", "loops", "pile_ups"), weights=(4.0, 1.0, 1.0, 1.0)),
+        description="Shapes of dislocation lines.",
+    )
+    line_width: Span = _span(3.0, 3.0)
+    persistence: Span = _span(20.0, 300.0, log=True)
     contrast: Span = _span(-0.3, 0.3)
     contrast_spread: Span = _span(0.02, 0.3, often=0.5)
     rim: Span = _span(-0.15, 0.3, often=0.6)
     rim_width: Span = _span(1.0, 10.0, log=True)
+    diffracting: Span = _span(0.0, 0.35)
+    fringes: Span = _span(0.01, 0.08, often=0.4)
+    fringe_spacing: Span = _span(2.5, 8.0)
+    fading: Span = _span(0.0, 0.8)
+    bend_contours: Span = _span(0.0, 0.25)
 
-    def draw(self, rng: np.random.Generator, largest: float = np.inf) -> Objects:
-        """One population out of the ranges, no object on average larger than ``largest`` px."""
+    @field_validator("form", "overlap", "line_shape")
+    @classmethod
+    def _known_options(cls, choice: Choice, info: Any) -> Choice:
+        known = {"form": get_args(Form), "overlap": get_args(Overlap), "line_shape": get_args(LineShape)}
+        return _checked(choice, info.field_name, known[info.field_name])
+
+    def draw(self, rng: np.random.Generator, largest: float = np.inf, ndim: int = 2) -> Objects:
+        """One population out of the ranges, no object on average larger than ``largest`` px, and not too dense."""
         drawn = _draw_fields(self, rng)
         drawn["diameter"] = max(2.0, min(drawn["diameter"], largest))
         drawn["fine_diameter"] = min(drawn["fine_diameter"], drawn["diameter"] / 2)
         if drawn["fine_diameter"] < SMALLEST_FINE:
             drawn["fine_diameter"], drawn["fine_fraction"] = SMALLEST_FINE, 0.0
+        drawn["facets"] = round(drawn["facets"])
+        if drawn["number_density"] > 0:
+            drawn["volume_fraction"] = 0.0
+        elif drawn["form"] != "precipitates" and drawn["overlap"] != "free":
+            drawn["volume_fraction"] = min(drawn["volume_fraction"], _fitting(drawn, ndim))
         return Objects(**drawn)
+
+
+def _fitting(drawn: dict[str, Any], ndim: int) -> float:
+    """Share of the image that objects of given shapes can be sure to find room for without overlap."""
+    dense = {2: 0.62, 3: 0.5} if drawn["form"] == "fibres" else {2: 0.4, 3: 0.22}
+    gap = drawn["gap"] if drawn["overlap"] == "none" else 0.0
+    return float(dense[ndim] / (1 + gap / drawn["diameter"]) ** ndim)
+
+
+def _checked(choice: Choice, name: str, known: tuple[str, ...]) -> Choice:
+    """Refuse options that a setting does not have."""
+    for option in choice.options:
+        if option not in known:
+            raise ValueError(f"{name} {option!r} is not known; choose from {', '.join(known)}")
+    return choice
 
 
 class RecipeRanges(Recipe):
@@ -169,11 +215,8 @@ class RecipeRanges(Recipe):
     @field_validator("kind", "placement")
     @classmethod
     def _known_options(cls, choice: Choice, info: Any) -> Choice:
-        known = {"kind": ("grains", "objects"), "placement": ("random", "blue_noise", "clustered")}[info.field_name]
-        for option in choice.options:
-            if option not in known:
-                raise ValueError(f"{info.field_name} {option!r} is not known; choose from {', '.join(known)}")
-        return choice
+        known = {"kind": ("grains", "objects"), "placement": ("random", "blue_noise", "clustered")}
+        return _checked(choice, info.field_name, known[info.field_name])
 
     @model_validator(mode="after")
     def _recipes_hold(self) -> RecipeRanges:
@@ -188,7 +231,7 @@ class RecipeRanges(Recipe):
         Every setting takes the same number of draws whatever its range, so narrowing one leaves the others alone.
         """
         side = float(min(self.shape[-2:]))
-        picked = _draw_fields(self, rng, objects={"largest": side / 3})
+        picked = _draw_fields(self, rng, objects={"largest": side / 3, "ndim": len(self.shape)})
         diameter = max(1.0, min(picked.pop("grain_diameter"), side / 2))
         size = float(np.prod(np.array(self.shape, dtype=np.float64)))
         cell = np.pi / 4 * diameter**2 if len(self.shape) == 2 else np.pi / 6 * diameter**3

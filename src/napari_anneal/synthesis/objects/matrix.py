@@ -23,13 +23,14 @@ def clean_objects(outside: FloatImage) -> FloatImage:
 def polished_objects(
     recipe: MicrostructureRecipe,
     outside: FloatImage,
-    number: npt.NDArray[np.int64],
-    is_fine: npt.NDArray[np.bool_],
+    number: npt.NDArray[np.int32],
+    show: npt.NDArray[np.float64],
     rng: np.random.Generator,
 ) -> FloatImage:
     """Rung 2: grey levels of matrix and objects, float32 ``(Z, Y, X)``, not clipped.
 
-    ``outside`` is the distance to the nearest outline (px, < 0 inside); ``number`` is 1 in the matrix, 2 … in objects.
+    ``outside`` is the distance to the nearest outline (px, < 0 inside); ``number`` is 1 in the matrix, 2 … in objects,
+    whose contrasts are ``show`` times the common one.
     """
     look, objects, shape = recipe.appearance, recipe.objects, outside.shape
     texture = smooth_noise(shape, look.texture_length, rng)
@@ -39,9 +40,8 @@ def polished_objects(
     image = np.float32(look.mean_grey) + np.float32(look.texture) * texture
     image += np.float32(look.grain_contrast / 4) * patches
 
-    vary = 1 + objects.contrast_spread * rng.normal(size=len(is_fine))
-    # Fine objects lie partly below or above the section, so they show less.
-    contrast = np.concatenate([[0.0, 0.0], objects.contrast * vary * np.where(is_fine, 0.7, 1.0)]).astype(np.float32)
+    vary = 1 + objects.contrast_spread * rng.normal(size=len(show))
+    contrast = np.concatenate([[0.0, 0.0], objects.contrast * vary * show]).astype(np.float32)
     ramp = np.float32(1 + look.groove_softness)
     cover = np.clip(np.float32(0.5) - outside / ramp, 0, 1)
     # Half of the ramp lies outside, where no object is: those pixels take the mean contrast.

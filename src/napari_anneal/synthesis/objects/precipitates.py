@@ -1,4 +1,4 @@
-"""Objects in a matrix: precipitates, particles or pores of a prescribed volume fraction, coarse and fine.
+"""Precipitates of a prescribed volume fraction, coarse and fine, that grow until they meet.
 
 Each object sits in the cell of its own seed (a power diagram, so big ones get room), and all of a population are scaled
 together until they take the asked share of the image: to the pixel, unless the channels between leave less room.
@@ -12,19 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.appearance.microscope import gaussian_blur, take_image
+from napari_anneal.errors import InputError
+from napari_anneal.synthesis.appearance.microscope import gaussian_blur
 from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import find_cells
 from napari_anneal.synthesis.geometry.seeds import clustered, hard_core, relax
 from napari_anneal.synthesis.geometry.tessellation import tessellate
-from napari_anneal.synthesis.objects.matrix import clean_objects, polished_objects
+from napari_anneal.synthesis.objects.laid import Laid
+from napari_anneal.synthesis.objects.outline_distance import measure_outlines
 from napari_anneal.synthesis.objects.recipe import Objects
 from napari_anneal.synthesis.objects.superellipse import object_levels
-from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["make_objects"]
+__all__ = ["grow_precipitates"]
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -38,21 +39,28 @@ class _Population:
     seeds: npt.NDArray[np.float64]
 
 
-def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
-    """Geometry, then appearance, of a recipe of kind 'objects'."""
+def grow_precipitates(recipe: MicrostructureRecipe, seed: int) -> Laid:
+    """Coarse precipitates, and fine ones between them."""
     objects, ndim = recipe.objects, len(recipe.shape)
     rng = generator(seed, Step.OBJECTS)
+    size = math.prod(recipe.shape)
     diameter, fraction = objects.diameter, objects.volume_fraction
+    if objects.number_density > 0:
+        fraction = objects.number_density * _mean_volume(objects, diameter, ndim)
+    if fraction > 0.95:
+        raise InputError(
+            f"{objects.number_density:g} precipitates of {diameter:g} px per pixel would take {fraction:.2f} of the "
+            "image; lower number_density or diameter."
+        )
     if recipe.points is None:
         centres = _centres(recipe, diameter, fraction, rng)
     else:
         # The number is given, so the size follows from the fraction.
         centres = np.array(recipe.points, dtype=np.float64)
-        each = fraction * math.prod(recipe.shape) / len(centres)
-        diameter = (each / _mean_volume(objects, 1.0, ndim)) ** (1 / ndim)
+        diameter = (fraction * size / len(centres) / _mean_volume(objects, 1.0, ndim)) ** (1 / ndim)
     coarse = _grow(recipe, centres, diameter, fraction, None, rng)
     outside, number = coarse.outside, np.where(coarse.outside < 0, coarse.owner + 2, 1)
-    seeds, is_fine = coarse.seeds, np.zeros(len(coarse.seeds), dtype=bool)
+    seeds, show = coarse.seeds, np.ones(len(coarse.seeds))
     if objects.fine_fraction > 0:
         rng = generator(seed, Step.FINE_OBJECTS)
         room = np.float32(objects.free_zone) - outside
@@ -61,21 +69,10 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
         number = np.where(fine.outside < 0, fine.owner + 2 + len(seeds), number)
         outside = np.minimum(outside, fine.outside)
         seeds = np.concatenate([seeds, fine.seeds])
-        is_fine = np.concatenate([is_fine, np.ones(len(fine.seeds), dtype=bool)])
-    present = np.bincount(number.ravel(), minlength=len(seeds) + 2)[2:] > 0
-    grains = np.concatenate([[0, 1], 1 + np.cumsum(present)])[number].astype(np.int32)
-    if recipe.appearance.rung == 1:
-        image = clean_objects(outside)
-    else:
-        image = polished_objects(recipe, outside, number, is_fine, generator(seed, Step.SPECIMEN))
-        image = take_image(image, recipe.appearance, seed)
-    return Parts(
-        image=image.reshape(recipe.shape),
-        grains=grains.reshape(recipe.shape),
-        distance=np.abs(outside).reshape(recipe.shape),
-        phase=np.where(outside < 0, 2, 1).astype(np.uint8).reshape(recipe.shape),
-        seeds=seeds[present][:, 3 - ndim :],
-    )
+        # Fine objects lie partly below or above the section, so they show less.
+        show = np.concatenate([show, np.full(len(fine.seeds), 0.7)])
+    number = number.astype(np.int32)
+    return Laid(measure_outlines(outside, number), number, seeds, show)
 
 
 def _centres(
@@ -120,7 +117,7 @@ def _grow(
     full = (1, *recipe.shape) if ndim == 2 else recipe.shape
     sigma = np.sqrt(np.log1p(objects.size_dispersion**2))
     radius = diameter / 2 * np.exp(rng.normal(-(sigma**2) / 2, sigma, count))
-    stretch = np.maximum(1.0, objects.elongation * (1 + 0.15 * rng.normal(size=count)))
+    stretch = np.maximum(1.0, objects.elongation * (1 + objects.elongation_spread * rng.normal(size=count)))
     if objects.elongation == 1:
         stretch[:] = 1.0
     axes = np.column_stack([radius * np.sqrt(stretch), radius / np.sqrt(stretch), radius])
