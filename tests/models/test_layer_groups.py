@@ -1,21 +1,59 @@
 """Every parameter is in exactly one group, and what is frozen does not move by one bit."""
 
+from typing import get_args
+
 import pytest
 import torch
 
 from napari_anneal.models import GROUPS, ArchitectureSpec, build_network, freeze_all_but, layer_groups
+from napari_anneal.models.architecture import Decoder, empty_network
 from napari_anneal.models.layer_groups import keep_frozen_statistics
 
-ENCODERS = ("resnet18", "resnet10t", "convnext_atto", "mobilenetv3_small_100", "efficientnet_b0", "regnety_002")
+ENCODERS = (
+    "resnet10t", "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "seresnet50", "res2net50_26w_4s",
+    "convnext_atto", "convnext_tiny", "convnextv2_nano",
+    "mobilenetv2_100", "mobilenetv3_small_100", "mobilenetv3_large_100", "mobilenetv4_conv_small",
+    "efficientnet_b0", "tf_efficientnetv2_b0", "regnetx_002", "regnety_004",
+    "densenet121", "repvgg_a0", "dla34", "ghostnet_100", "hrnet_w18",
+    "swin_tiny_patch4_window7_224", "maxvit_tiny_tf_224", "pvt_v2_b0", "coatnet_nano_rw_224", "edgenext_small",
+)  # fmt: skip
+VISION_TRANSFORMERS = (
+    "vit_tiny_patch16_224",
+    "vit_small_patch14_dinov2",
+    "vit_base_patch16_224",
+    "deit3_small_patch16_224",
+)
+DECODERS = get_args(Decoder)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_every_parameter_is_in_exactly_one_group(encoder):
-    network = build_network(ArchitectureSpec(encoder=encoder))
+def assert_partition(network):
     groups = layer_groups(network)
     names = [name for members in groups.values() for name, _ in members]
     assert sorted(names) == sorted(name for name, _ in network.named_parameters())
     assert set(groups) == set(GROUPS)
+    assert all(not name.startswith("encoder.") for name, _ in groups["head"])
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_parameter_is_in_exactly_one_group(encoder):
+    assert_partition(empty_network(ArchitectureSpec(encoder=encoder)))
+
+
+@pytest.mark.parametrize("encoder", VISION_TRANSFORMERS)
+def test_blocks_of_a_vision_transformer_are_four_groups_in_order(encoder):
+    network = empty_network(ArchitectureSpec(decoder="dpt", encoder=encoder))
+    assert_partition(network)
+    groups = layer_groups(network)
+    blocks = {g: sorted({int(n.split(".")[3]) for n, _ in groups[g] if ".blocks." in n}) for g in GROUPS[:4]}
+    assert list(blocks.values()) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+    assert any("patch_embed" in name for name, _ in groups["stem+layer1"])
+    assert any("pos_embed" in name for name, _ in groups["stem+layer1"])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_has_all_groups_and_every_parameter_in_one(decoder):
+    encoder = "vit_tiny_patch16_224" if decoder == "dpt" else "resnet18"
+    assert_partition(empty_network(ArchitectureSpec(decoder=decoder, encoder=encoder)))
 
 
 def test_groups_of_a_resnet_are_its_stages():
@@ -26,11 +64,12 @@ def test_groups_of_a_resnet_are_its_stages():
     assert all(not n.startswith("encoder.") for n, _ in groups["head"])
 
 
-@pytest.mark.parametrize("decoder", ["unet", "unetplusplus", "fpn", "deeplabv3plus", "linknet", "segformer"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_decoders_give_logits_of_the_image_size(decoder):
-    network = build_network(ArchitectureSpec(decoder=decoder, encoder="resnet18", n_classes=4)).eval()
+    encoder = "vit_tiny_patch16_224" if decoder == "dpt" else "resnet18"
+    network = build_network(ArchitectureSpec(decoder=decoder, encoder=encoder, n_classes=4)).eval()
     with torch.inference_mode():
-        assert network(torch.zeros(2, 1, 64, 96)).shape == (2, 4, 64, 96)
+        assert network(torch.zeros(2, 1, 128, 160)).shape == (2, 4, 128, 160)
 
 
 def test_frozen_weights_and_statistics_do_not_move():

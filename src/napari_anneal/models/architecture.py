@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,10 @@ from napari_anneal.errors import InputError
 
 __all__ = ["ArchitectureSpec", "build_network", "encoder_exists"]
 
-Decoder = Literal["unet", "unetplusplus", "manet", "linknet", "fpn", "pan", "deeplabv3plus", "upernet", "segformer"]
+Decoder = Literal[
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pan", "pspnet", "deeplabv3", "deeplabv3plus", "upernet",
+    "segformer", "dpt",
+]  # fmt: skip
 # The decoders whose width is a tuple, one entry an upsampling step; the others have a single width of their own.
 _STEPWISE = ("unet", "unetplusplus", "manet")
 _UNET_CHANNELS = (256, 128, 64, 32, 16)
@@ -56,6 +60,10 @@ class ArchitectureSpec(BaseModel):
     @property
     def stride(self) -> int:
         """Images must be a multiple of this many pixels along Y and X."""
+        if self.decoder == "dpt":
+            # A vision transformer cuts the image into patches of the size that its name gives.
+            patch = re.search(r"patch(\d+)", self.encoder)
+            return int(patch[1]) if patch else 16
         return int(2**self.encoder_depth)
 
 
@@ -82,7 +90,14 @@ def build_network(spec: ArchitectureSpec) -> nn.Module:
     """
     import segmentation_models_pytorch as smp
 
-    options: dict[str, Any] = {"decoder_channels": spec.decoder_channels} if spec.decoder in _STEPWISE else {}
+    options: dict[str, Any] = {"encoder_depth": spec.encoder_depth}
+    if spec.decoder in _STEPWISE:
+        options["decoder_channels"] = spec.decoder_channels
+    if spec.decoder == "pspnet":
+        options["upsampling"] = 2**spec.encoder_depth
+    if spec.decoder == "dpt":
+        # Four feature maps are all this decoder takes, and tiles come in other sizes than the weights were made at.
+        options |= {"encoder_depth": 4, "dynamic_img_size": True}
     try:
         network = smp.create_model(
             spec.decoder,
@@ -90,13 +105,12 @@ def build_network(spec: ArchitectureSpec) -> nn.Module:
             encoder_weights=None,
             in_channels=spec.in_channels,
             classes=spec.n_classes,
-            encoder_depth=spec.encoder_depth,
             **options,
         )
     except Exception as error:  # smp and timm raise anything from KeyError to AssertionError here
         raise InputError(
             f"a {spec.decoder} decoder on encoder {spec.encoder!r} with {spec.encoder_depth} stages cannot be built "
-            f"({error}); try decoder 'unet' with resnet34."
+            f"({error}); try decoder 'unet' with resnet34, or 'dpt' with a vision transformer."
         ) from error
     assert isinstance(network, nn.Module)
     return network
