@@ -50,6 +50,19 @@ def test_blocks_of_a_vision_transformer_are_four_groups_in_order(encoder):
     assert any("pos_embed" in name for name, _ in groups["stem+layer1"])
 
 
+@pytest.mark.parametrize(("encoder", "side"), [("vit_tiny_patch16_224", 96), ("vit_small_patch8_224", 48)])
+def test_a_vision_transformer_takes_any_multiple_of_its_stride(encoder, side):
+    spec = ArchitectureSpec(decoder="dpt", encoder=encoder)
+    assert side % spec.stride == 0
+    with torch.inference_mode():
+        assert build_network(spec).eval()(torch.zeros(1, 1, side, 2 * side)).shape == (1, 2, side, 2 * side)
+
+
+def test_patches_that_the_decoder_cannot_join_are_refused():
+    with pytest.raises(ValueError, match="14 px; try vit_base_patch16_224"):
+        ArchitectureSpec(decoder="dpt", encoder="vit_small_patch14_dinov2")
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_every_decoder_has_all_groups_and_every_parameter_in_one(decoder):
     encoder = "vit_tiny_patch16_224" if decoder == "dpt" else "resnet18"

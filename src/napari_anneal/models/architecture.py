@@ -57,14 +57,27 @@ class ArchitectureSpec(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _patches_fit_the_decoder(self) -> ArchitectureSpec:
+        side = _patch_side(self.encoder)
+        if self.decoder == "dpt" and side not in (8, 16, 32):
+            raise ValueError(
+                f"the dpt decoder needs patches of 8, 16 or 32 px and {self.encoder} has {side} px; "
+                "try vit_base_patch16_224"
+            )
+        return self
+
     @property
     def stride(self) -> int:
         """Images must be a multiple of this many pixels along Y and X."""
-        if self.decoder == "dpt":
-            # A vision transformer cuts the image into patches of the size that its name gives.
-            patch = re.search(r"patch(\d+)", self.encoder)
-            return int(patch[1]) if patch else 16
-        return int(2**self.encoder_depth)
+        # The decoder halves the grid of a transformer's patches once more.
+        return 2 * _patch_side(self.encoder) if self.decoder == "dpt" else int(2**self.encoder_depth)
+
+
+def _patch_side(encoder: str) -> int:
+    """Side (px) of the patches that a vision transformer cuts images into, which its name gives."""
+    patch = re.search(r"patch(\d+)", encoder)
+    return int(patch[1]) if patch else 16
 
 
 def encoder_exists(name: str) -> bool:
