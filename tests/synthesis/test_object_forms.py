@@ -179,6 +179,80 @@ def test_dense_fibres_keep_their_fraction_and_shape(tilt):
     assert minor.mean() == pytest.approx(14, abs=0.4)
 
 
+@pytest.mark.parametrize(("tilt", "azimuth", "spread"), [(90.0, 0.0, 2.0), (0.0, 35.0, 4.0), (50.0, 20.0, 3.0)])
+def test_bundles_in_3d_keep_fraction_and_direction(tilt, azimuth, spread):
+    m = make(
+        3, (48, 80, 84), form="fibres", volume_fraction=0.5, diameter=9, size_dispersion=0.05, gap=0.5, tilt_deg=tilt,
+        direction_deg=azimuth, misorientation_deg=spread,
+    )  # fmt: skip
+    assert np.mean(m.phase == 2) == pytest.approx(0.5, abs=0.02)
+    t, a = np.deg2rad(tilt), np.deg2rad(azimuth)
+    main = np.array([np.sin(t), np.cos(t) * np.sin(a), np.cos(t) * np.cos(a)])
+    angles = []
+    for label in range(2, m.grains.max() + 1):
+        points = np.argwhere(m.grains == label)
+        if np.ptp(points @ main) > 36:
+            axis = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
+            angles.append(np.rad2deg(np.arccos(min(abs(axis @ main), 1.0))))
+    assert len(angles) > 10
+    # Neighbours hold each other straighter than each would lie alone.
+    assert np.median(angles) < 2 * spread + 1
+
+
+def test_short_fibres_have_length_width_and_misorientation():
+    m = make(
+        1, (70, 150, 150), form="fibres", volume_fraction=0.07, diameter=6, length=44, size_dispersion=0.0, gap=1,
+        tilt_deg=0, direction_deg=40, misorientation_deg=10,
+    )  # fmt: skip
+    assert np.mean(m.phase == 2) == pytest.approx(0.07, abs=0.003)
+    found = whole_ones(m)
+    assert len(found) > 20
+    long, raised, turned = [], [], []
+    for r in found:
+        points = r.coords - r.coords.mean(axis=0)
+        axis = np.linalg.svd(points, full_matrices=False)[2][0]
+        axis *= np.sign(axis[2])
+        long.append(np.ptp(points @ axis) + 1)
+        raised.append(np.rad2deg(np.arcsin(axis[0])))
+        turned.append(np.rad2deg(np.arctan2(axis[1], axis[2])) - 40)
+    assert np.mean(long) == pytest.approx(44, abs=2.0)
+    assert np.mean(turned) == pytest.approx(0, abs=30 / np.sqrt(len(found)))
+    for angle in (raised, turned):
+        assert np.std(angle) == pytest.approx(10, rel=3 / np.sqrt(2 * len(found)))
+
+
+@pytest.mark.parametrize("shape", [(90, 120), (36, 40, 64)])
+def test_the_distance_to_a_fibre_is_that_to_a_capsule(shape):
+    middle = tuple(n / 2 - 0.3 for n in shape)
+    size = 24 * 10 + np.pi * 25 if len(shape) == 2 else np.pi * 25 * (24 + 20 / 3)
+    recipe = MicrostructureRecipe(
+        kind="objects", shape=shape, placement="points", points=(middle,), appearance=CLEAN,
+        objects=Objects(
+            form="fibres", diameter=10, length=34, size_dispersion=0, tilt_deg=0, direction_deg=25,
+            misorientation_deg=0, volume_fraction=size / np.prod(shape),
+        ),
+    )  # fmt: skip
+    m = synthesize(recipe)
+    along = np.array([0.0, np.sin(np.deg2rad(25)), np.cos(np.deg2rad(25))])[3 - len(shape) :]
+    offset = np.stack(np.indices(shape), axis=-1) - np.array(middle)
+    place = np.clip(offset @ along, -12, 12)[..., None] * along
+    expected = np.linalg.norm(offset - place, axis=-1) - 5
+    assert ((m.phase == 2) == (expected < 0)).all()
+    assert np.abs(m.distance - np.abs(expected)).max() < 0.25
+
+
+def test_long_fibres_that_cross_must_be_allowed_to():
+    free = {"form": "fibres", "tilt_deg": 0.0, "misorientation_deg": 90.0, "volume_fraction": 0.4, "diameter": 6}
+    covered = [np.mean(make(k, (256, 256), overlap="free", **free).phase == 2) for k in range(10)]
+    assert np.mean(covered) == pytest.approx(0.4, abs=3 * np.std(covered) / np.sqrt(10))
+    with pytest.raises(InputError, match="overlap 'free'"):
+        make(0, **free)
+    with pytest.raises(InputError, match="length per volume"):
+        make(0, form="fibres", tilt_deg=0, number_density=0.001)
+    with pytest.raises(InputError, match="do not fit"):
+        make(0, (64, 64), form="fibres", tilt_deg=0, length=90)
+
+
 def test_nanoparticles_are_darker_than_their_film_and_2d_only():
     look = Appearance(rung=2, mean_grey=0.65, texture=0.03)
     m = make(0, form="nanoparticles", volume_fraction=0.2, contrast=-0.2, appearance=look)

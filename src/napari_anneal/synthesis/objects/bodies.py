@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.objects.outlines import level_along
+from napari_anneal.synthesis.objects.outlines import ROD, level_along
 from napari_anneal.synthesis.objects.recipe import Objects
 
-__all__ = ["Bodies", "diameters", "make_bodies", "mean_body_size"]
+__all__ = ["Bodies", "diameters", "make_bodies", "mean_body_size", "rods"]
 
 FloatArray = npt.NDArray[np.float64]
 # Directions over which a body's area or volume is measured.
@@ -47,6 +47,8 @@ class Bodies:
 
     def outline(self, spacing: float) -> FloatArray:
         """Points on each outline ``(N, K, 3)``, as offsets from the centre, about ``spacing`` px apart at most."""
+        if self.exponent == ROD:
+            return self._rod_outline(spacing)
         largest = float(self.reach.max())
         if self.ndim == 2:
             count = int(np.clip(2 * np.pi * largest / spacing, 16, 128))
@@ -55,6 +57,22 @@ class Bodies:
         # Spread by the axes, so that slender tips get their share.
         offsets = _directions(self.ndim, count)[None] * self.axes[:, None]
         points = offsets / self._levels(offsets)[:, :, None]
+        return np.ascontiguousarray(points @ self.turn)
+
+    def _rod_outline(self, spacing: float) -> FloatArray:
+        """Points along the flanks and around the ends of rods."""
+        half, thick = self.axes[:, 0] - self.axes[:, 1], self.axes[:, 1]
+        count = int(np.clip(2 * half.max() / spacing, 3, 80))
+        around = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]) if self.ndim == 2 else _ring(6)
+        cap = np.array([[0.5, 0.87, 0.0], [1.0, 0.0, 0.0], [0.5, -0.87, 0.0]])
+        if self.ndim == 3:
+            cap = np.concatenate([0.87 * _ring(6) + [0.5, 0, 0], cap[1:2]])
+        place = np.concatenate(
+            [np.repeat(np.linspace(-1, 1, count), len(around)), np.ones(len(cap)), -np.ones(len(cap))]
+        )
+        normal = np.concatenate([np.tile(around, (count, 1)), cap, cap * [-1, 1, 1]])
+        points = thick[:, None, None] * normal[None]
+        points[:, :, 0] += half[:, None] * place
         return np.ascontiguousarray(points @ self.turn)
 
     def _levels(self, offsets: FloatArray) -> FloatArray:
@@ -99,6 +117,24 @@ def make_bodies(objects: Objects, count: int, ndim: int, rng: np.random.Generato
     factor = diameter / 2 / (radius**ndim).mean(axis=1) ** (1 / ndim)
     reach = (radius * np.linalg.norm(offsets, axis=2)).max(axis=1)
     return replace(shapes, axes=axes * factor[:, None], reach=1.02 * reach * factor)
+
+
+def rods(objects: Objects, diameter: FloatArray, turn: FloatArray, ndim: int) -> Bodies:
+    """Rods with round ends of the recipe's length: straight fibres of given diameters (px) and axes."""
+    radius, count = diameter / 2, len(diameter)
+    half = np.full(count, objects.length / 2)
+    flank = 2 * half - diameter
+    size = flank * diameter + np.pi * radius**2 if ndim == 2 else np.pi * radius**2 * (flank + 4 / 3 * radius)
+    return Bodies(
+        ndim, (size / _ball(ndim)) ** (1 / ndim), turn, np.column_stack([half, radius, radius]), ROD,
+        np.zeros((count, 0, 3)), np.zeros((count, WAVES, 4)), 0.0, half,
+    )  # fmt: skip
+
+
+def _ring(count: int) -> FloatArray:
+    """Unit vectors around the long axis."""
+    angle = 2 * np.pi * np.arange(count, dtype=np.float64) / count
+    return np.column_stack([np.zeros(count), np.cos(angle), np.sin(angle)])
 
 
 def _ball(ndim: int) -> float:

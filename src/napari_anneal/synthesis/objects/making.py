@@ -7,7 +7,7 @@ import numpy as np
 from napari_anneal.errors import InputError
 from napari_anneal.synthesis.appearance.microscope import take_image
 from napari_anneal.synthesis.draws import Step, generator
-from napari_anneal.synthesis.objects.fibres import cut_fibres
+from napari_anneal.synthesis.objects.fibres import lay_fibres
 from napari_anneal.synthesis.objects.laid import Laid
 from napari_anneal.synthesis.objects.matrix import clean_objects, polished_objects
 from napari_anneal.synthesis.objects.particles import LaidBodies, lay_bodies
@@ -62,5 +62,5 @@ def _lay(recipe: MicrostructureRecipe, seed: int) -> Laid:
         return grow_precipitates(recipe, seed)
     rng = generator(seed, Step.OBJECTS)
     if form == "fibres":
-        return cut_fibres(recipe, rng)
+        return lay_fibres(recipe, rng)
     return lay_bodies(recipe, rng)

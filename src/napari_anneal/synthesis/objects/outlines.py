@@ -17,6 +17,8 @@ FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 # Exponent of the norm that joins flat sides: their corners are rounded over about a tenth of the radius.
 FACET_EXPONENT = 12.0
+# Stands for the exponent of a rod with round ends: half length and radius are its first two axes.
+ROD = 0.0
 
 
 @compiled
@@ -39,6 +41,10 @@ def body_level(
     u = turn[0, 0] * dz + turn[0, 1] * dy + turn[0, 2] * dx
     v = turn[1, 0] * dz + turn[1, 1] * dy + turn[1, 2] * dx
     w = turn[2, 0] * dz + turn[2, 1] * dy + turn[2, 2] * dx
+    if exponent == ROD:
+        half = axes[0] - axes[1]
+        u -= min(max(u, -half), half)
+        return np.sqrt(u * u + v * v + w * w) / axes[1], 1.0 / axes[1]
     a, b, c = u / axes[0], v / axes[1], w / axes[2]
     if facets.shape[0] == 0:
         a, b, c = abs(a), abs(b), abs(c)

@@ -109,7 +109,8 @@ def _places(recipe: MicrostructureRecipe, bodies: Bodies, rng: np.random.Generat
     gap = objects.gap if objects.overlap == "none" else 0.0
     # Gaps count as if they belonged to the bodies.
     share = float((bodies.sizes * (1 + gap / bodies.diameter) ** ndim).sum() / math.prod(shape))
-    alike = objects.form == "fibres" or _alike(objects)
+    # Sections of fibres are all of about the same shape; whole ones are not.
+    alike = bodies.exponent == 2 if objects.form == "fibres" else _alike(objects)
     regular = recipe.placement == "blue_noise" or recipe.lloyd_rounds > 0
     if alike and (share > SEQUENTIAL_SHARE[ndim] or regular):
         return _pushed(recipe, bodies, gap, rng)
