@@ -79,18 +79,6 @@ def test_all_rungs_show_the_same_grains_and_differ_in_the_image(kind):
     assert len({m.image.tobytes() for m in rungs}) == 5
 
 
-@given(seed=st.integers(0, 10_000), waviness=st.sampled_from([0.0, 0.1, 0.19]))
-@settings(max_examples=15)
-def test_every_grain_is_in_one_piece_however_much_it_is_bent(seed, waviness):
-    m = make(seed, rung=1, waviness=waviness * 12, waviness_length=12.0, n_seeds=30)
-    for k in range(1, m.grains.max() + 1):
-        # Slivers thinner than a pixel may touch corner to corner, or drop a pixel.
-        pieces, count = ndimage.label(m.grains == k, structure=np.ones((3, 3)))
-        if count > 1:
-            sizes = np.bincount(pieces.ravel())[1:]
-            assert sizes.sum() - sizes.max() <= 3
-
-
 def test_bent_boundaries_are_where_the_distance_transform_says():
     # The transform measures to pixel centres beyond the boundary; what that costs, straight boundaries say.
     straight, bent = (
@@ -130,17 +118,6 @@ def test_boundary_mask_has_the_asked_width():
         )
         assert m.boundary.sum() / 50 == pytest.approx(width, abs=0.51)
         assert (m.boundary.sum(axis=1) == m.boundary[0].sum()).all()
-
-
-def test_smoothing_thickens_triple_junctions_only():
-    plain, rounded = (make(4, rung=1, smoothing=s, n_seeds=12) for s in (0.0, 1.0))
-    assert (plain.grains == rounded.grains).all()
-    assert (rounded.distance <= plain.distance + 1e-3).all()
-    assert rounded.boundary.sum() > plain.boundary.sum()
-    # On a side with the other sides far away nothing changes.
-    only_two = {"placement": "points", "points": ((48.0, 30.0), (48.0, 80.0))}
-    a, b = (make(4, rung=1, smoothing=s, **only_two) for s in (0.0, 1.0))
-    np.testing.assert_allclose(a.distance, b.distance, atol=1e-3)
 
 
 def test_points_make_the_grains_they_are_placed_for():

@@ -11,7 +11,7 @@ from scipy.spatial import Voronoi
 
 from napari_anneal.synthesis.geometry.cells import find_cells, metric_matrix
 from napari_anneal.synthesis.geometry.seeds import uniform
-from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
+from napari_anneal.synthesis.geometry.tessellation import tessellate
 
 
 def brute_force(seeds, weights, metric, shape):
@@ -116,15 +116,6 @@ def test_neighbours_are_those_of_scipy_voronoi():
     # On the outer hull SciPy keeps ridges that meet farther out than anything ours has to answer for.
     assert ours <= theirs
     assert len(theirs - ours) <= 3
-
-
-def test_walk_without_bending_equals_the_exact_tessellation():
-    shape = (1, 60, 70)
-    cells = find_cells(uniform(shape[1:], 80, np.random.default_rng(4)), 9 * np.random.default_rng(5).random(80))
-    labels, distance = tessellate(cells, shape[1:])
-    walked, near = bend(cells, np.zeros((3, *shape), np.float32), 0.0, int(labels[0, 0]))
-    assert (walked[0] == labels).all()
-    np.testing.assert_allclose(near[0], distance, atol=1e-4)
 
 
 def test_poisson_voronoi_cells_have_the_known_area_variance_and_six_neighbours():

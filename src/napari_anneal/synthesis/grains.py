@@ -12,8 +12,9 @@ from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.appearance.specimen import clean_grains, polished_grains
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import Cells, find_cells, metric_matrix
+from napari_anneal.synthesis.geometry.curved import curve
 from napari_anneal.synthesis.geometry.seeds import place_seeds
-from napari_anneal.synthesis.geometry.tessellation import bend, tessellate
+from napari_anneal.synthesis.geometry.tessellation import tessellate
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -53,18 +54,18 @@ def _geometry(
     full = (1, *recipe.shape) if ndim == 2 else recipe.shape
     seeds, weights, metric = seeds_and_weights(recipe, seed)
     cells = find_cells(seeds, weights, metric)
-    if recipe.waviness == 0 and recipe.smoothing == 0:
-        workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
+    workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
+    if not recipe.is_curved:
         labels, distance = tessellate(cells, recipe.shape, workers=workers)
         return cells, labels.reshape(full), distance.reshape(full), None
-    shift = np.zeros((3, *full), dtype=np.float32)
+    shift = None
     if recipe.waviness > 0:
         rng = generator(seed, Step.BENDING)
+        shift = np.zeros((3, *full), dtype=np.float32)
         for axis in range(3 - ndim, 3):
             shift[axis] = np.float32(recipe.waviness) * smooth_noise(full, recipe.bend_length, rng)
-    first, _ = tessellate(cells, (*full[-ndim:-1], 1), with_distance=False)
-    labels, distance = bend(cells, shift, recipe.smoothing, int(first.flat[0]))
-    return cells, labels, distance, shift if recipe.waviness > 0 else None
+    labels, distance = curve(cells, full, shift, recipe.smoothing, workers)
+    return cells, labels, distance, shift
 
 
 def seeds_and_weights(

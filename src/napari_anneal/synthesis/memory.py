@@ -13,13 +13,16 @@ __all__ = ["free_memory", "refuse_too_large"]
 
 # Peak of a whole pair: labels, distance, phase, image and the temporary fields of the appearance.
 BYTES_PER_PIXEL = 44
+# The same where boundaries are curved: the shift, the frame around the image, and how distances spread in it.
+BYTES_PER_CURVED_PIXEL = 160
 # Seeds, lifted hull and planes of about 8 (2D) or 16 (3D) neighbours each.
 BYTES_PER_SEED = 2500
 
 
-def refuse_too_large(shape: tuple[int, ...], n_seeds: int) -> None:
+def refuse_too_large(shape: tuple[int, ...], n_seeds: int, curved: bool = False) -> None:
     """Raise `InputError`, saying how much memory would be needed, when that is more than the machine has free."""
-    needed = math.prod(shape) * BYTES_PER_PIXEL + n_seeds * BYTES_PER_SEED
+    per_pixel = BYTES_PER_CURVED_PIXEL if curved else BYTES_PER_PIXEL
+    needed = math.prod(shape) * per_pixel + n_seeds * BYTES_PER_SEED
     free = free_memory()
     if free is not None and needed > free:
         raise InputError(

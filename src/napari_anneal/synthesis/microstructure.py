@@ -54,10 +54,27 @@ class Microstructure:
         second = self.boundary if self.recipe.kind == "grains" else self.phase == 2
         return second.astype(np.uint8) + np.uint8(1)
 
+    def boundary_mask(self, width: float) -> npt.NDArray[np.bool_]:
+        """Pixels whose centre lies within a boundary ``width`` px wide (bool, like `boundary` for any width)."""
+        return np.asarray(self.distance <= _positive_width(width) / 2)
+
+    def boundary_coverage(self, width: float) -> npt.NDArray[np.float32]:
+        """Share of each pixel that a boundary ``width`` px wide covers, float32 in [0, 1]: an antialiased mask."""
+        from napari_anneal.synthesis.geometry.coverage import boundary_coverage
+
+        return boundary_coverage(self.distance, _positive_width(width))
+
     @property
     def classes(self) -> tuple[str, str]:
         """Names of labels 1 and 2."""
         return ("grain", "boundary") if self.recipe.kind == "grains" else ("matrix", "object")
+
+
+def _positive_width(width: float) -> float:
+    """Check the width of a boundary."""
+    if not (np.isfinite(width) and width > 0):
+        raise InputError(f"a boundary of width {width:g} px cannot be drawn; give a width above 0.")
+    return float(width)
 
 
 def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
@@ -71,7 +88,7 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         The seed is not a whole number ≥ 0, or the arrays would not fit into memory (says how much they need).
     """
     check_seed(seed)
-    refuse_too_large(recipe.shape, recipe.n_seeds)
+    refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved)
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":
         from napari_anneal.synthesis.objects.making import make_objects

@@ -202,8 +202,8 @@ class RecipeRanges(Recipe):
         default=Span(low=0.3, high=1.0), description="That length, as a fraction of the grain diameter."
     )
     smoothing: Span = Field(
-        default=Span(low=0.01, high=0.04, probability=0.3),
-        description="Radius that rounds grain corners, as a fraction of the grain diameter.",
+        default=Span(low=0.02, high=0.1, probability=0.3),
+        description="Radius of the smoothing, as a fraction of the grain diameter (at most 0.5).",
     )
     boundary_width: Span = Field(
         default=Span(low=3.0, high=3.0), description="Width of the boundary mask, px; one value keeps labels alike."

@@ -62,7 +62,9 @@ class MicrostructureRecipe(Recipe):
         None, gt=0, description="Length (px) over which the bending varies. None: half the mean grain diameter."
     )
     smoothing: float = Field(
-        0.0, ge=0, description="Radius (px) that rounds grain corners: boundaries thicken at triple junctions."
+        0.0,
+        ge=0,
+        description="Radius (σ, px) over which boundaries are smoothed by their curvature and grain corners rounded.",
     )
     boundary_width: float = Field(2.0, gt=0, description="Width (px) of the boundary mask, centred on the boundary.")
     second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
@@ -100,6 +102,11 @@ class MicrostructureRecipe(Recipe):
                 f"waviness {self.waviness:g} px over a length of {self.bend_length:.3g} px would fold the boundaries; "
                 f"use at most {self.bend_length / 5:.2g} px or a longer waviness_length"
             )
+        if self.smoothing > max(1.0, self.grain_diameter / 2):
+            raise ValueError(
+                f"smoothing {self.smoothing:g} px would melt grains of {self.grain_diameter:.2g} px away; "
+                f"use at most {max(1.0, self.grain_diameter / 2):.2g} px"
+            )
         return self
 
     def _check_points(self, points: tuple[tuple[float, ...], ...]) -> None:
@@ -126,3 +133,8 @@ class MicrostructureRecipe(Recipe):
     def bend_length(self) -> float:
         """Length (px) over which boundaries bend."""
         return self.waviness_length if self.waviness_length is not None else max(2.0, self.grain_diameter / 2)
+
+    @property
+    def is_curved(self) -> bool:
+        """Whether boundaries are anything but straight."""
+        return self.kind == "grains" and (self.waviness > 0 or self.smoothing > 0)

@@ -9,6 +9,7 @@ from napari_anneal.synthesis.appearance.paint import paint_grains, paint_patches
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.geometry.cells import Cells
+from napari_anneal.synthesis.geometry.coverage import boundary_coverage
 from napari_anneal.synthesis.geometry.patches import Patches, nearest_patches
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -25,7 +26,7 @@ NEARBY = 4
 
 def clean_grains(distance: FloatImage, phase: npt.NDArray[np.uint8], boundary_width: float) -> FloatImage:
     """Rung 1: flat grains, one grey a phase, and antialiased dark boundary lines (float32 in [0, 1])."""
-    cover = np.clip(np.float32(boundary_width / 2 + 0.5) - distance, 0, 1)
+    cover = boundary_coverage(distance, boundary_width)
     grey = np.asarray(CLEAN_GREYS, dtype=np.float32)[phase - 1]
     return np.asarray(grey + cover * (np.float32(CLEAN_BOUNDARY) - grey), dtype=np.float32)
 

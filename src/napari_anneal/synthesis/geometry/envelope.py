@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["fill_rows", "walk_pixels"]
+__all__ = ["fill_rows"]
 
 Array = npt.NDArray[np.float64]
 # A walk crosses a plane only from so far (px) beyond it, so that rounding at a corner cannot send it in circles.
@@ -94,87 +94,3 @@ def fill_rows(
                 for k in range(x1 - x0):
                     run[k] = max(run[k], np.float32(0.0))
             owner, x0 = following, x1
-
-
-@compiled
-def walk_pixels(
-    start: npt.NDArray[np.int64],
-    neighbour: npt.NDArray[np.int32],
-    planes: Array,
-    begin: int,
-    shift: npt.NDArray[np.float32],
-    smoothing: float,
-    labels: npt.NDArray[np.int32],
-    distance: npt.NDArray[np.float32],
-) -> None:
-    """Owners and distances where boundaries are bent or their corners rounded, pixel by pixel.
-
-    Pixel x belongs to the cell that owns x + shift(x): from the previous pixel's cell, step across any plane
-    that x lies beyond (each step lowers V, so the walk ends at the owner). To first order the distance is that to the
-    plane, divided by how much the shift stretches the normal there. ``shift`` is ``(3, Z, Y, X)``.
-    """
-    depth, height, width = labels.shape
-    values = np.empty(np.max(start[1:] - start[:-1]) + 1)
-    jac = np.zeros((3, 3))
-    at_row = begin
-    for z in range(depth):
-        za, zb = max(z - 1, 0), min(z + 1, depth - 1)
-        per_z = 1.0 / max(zb - za, 1)
-        for y in range(height):
-            ya, yb = max(y - 1, 0), min(y + 1, height - 1)
-            per_y = 1.0 / max(yb - ya, 1)
-            owner = at_row
-            for x in range(width):
-                pz, py, px = z + shift[0, z, y, x], y + shift[1, z, y, x], x + shift[2, z, y, x]
-                moved = True
-                while moved:
-                    moved = False
-                    first, last = start[owner], start[owner + 1]
-                    for e in range(first, last):
-                        value = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                        if value < BEYOND:
-                            owner = neighbour[e]
-                            moved = True
-                            break
-                        values[e - first] = value
-                if x == 0:
-                    at_row = owner
-                labels[z, y, x] = owner
-                xa, xb = max(x - 1, 0), min(x + 1, width - 1)
-                per_x = 0.5 if xb - xa == 2 else 1.0
-                excess = 0.0
-                for a in range(3):
-                    # For 2D the shift along Z is zero, and so are its differences.
-                    if a == 0 and depth == 1:
-                        jac[0, 0] = 1.0
-                        continue
-                    jac[a, 0] = (shift[a, zb, y, x] - shift[a, za, y, x]) * per_z
-                    jac[a, 1] = (shift[a, z, yb, x] - shift[a, z, ya, x]) * per_y
-                    jac[a, 2] = (shift[a, z, y, xb] - shift[a, z, y, xa]) * per_x
-                    excess += jac[a, 0] * jac[a, 0] + jac[a, 1] * jac[a, 1] + jac[a, 2] * jac[a, 2]
-                    jac[a, a] += 1.0
-                # No normal is stretched more than this, so most planes are out of question at once.
-                most = 1.0 + np.sqrt(excess)
-                least = np.inf
-                for e in range(first, last):
-                    if values[e - first] < least * most:
-                        values[e - first] /= _stretch(planes, e, jac)
-                        least = min(least, values[e - first])
-                if smoothing > 0.0 and least < 12.0 * smoothing:
-                    # Planes that were out of question count at their unstretched distance: their share is tiny.
-                    total = 0.0
-                    for e in range(first, last):
-                        if values[e - first] < least + 12.0 * smoothing:
-                            total += np.exp((least - values[e - first]) / smoothing)
-                    least -= smoothing * np.log(total)
-                distance[z, y, x] = max(least, 0.0)
-
-
-@compiled
-def _stretch(planes: Array, e: int, jac: Array) -> float:
-    """By how much the bending stretches the normal of a plane: |Jᵀg|."""
-    total = 0.0
-    for b in range(3):
-        part = planes[e, 0] * jac[0, b] + planes[e, 1] * jac[1, b] + planes[e, 2] * jac[2, b]
-        total += part * part
-    return float(np.sqrt(total))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.geometry.cells import Cells
 
-__all__ = ["bend", "tessellate"]
+__all__ = ["tessellate"]
 
 
 def tessellate(
@@ -68,32 +68,3 @@ def tessellate(
     if not with_distance:
         return labels.reshape(shape), np.empty(0, dtype=np.float32)
     return labels.reshape(shape), distance.reshape(shape)
-
-
-def bend(
-    cells: Cells, shift: npt.NDArray[np.float32], smoothing: float, begin: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Cells whose boundaries are bent by a smooth shift and whose corners are rounded.
-
-    Parameters
-    ----------
-    cells
-        Seeds and neighbours, see `find_cells`.
-    shift
-        ``(3, Z, Y, X)`` float32 px: where each pixel looks up its cell, less its own place.
-    smoothing
-        Radius (px) of the soft minimum that rounds corners; 0: none.
-    begin
-        A seed that owns a pixel, where the walk starts.
-
-    Returns
-    -------
-    labels, distance
-        As `tessellate`, of shape ``(Z, Y, X)``. Where boundaries are bent the distance is right to first order.
-    """
-    from napari_anneal.synthesis.geometry.envelope import walk_pixels
-
-    labels = np.empty(shift.shape[1:], dtype=np.int32)
-    distance = np.empty(shift.shape[1:], dtype=np.float32)
-    walk_pixels(cells.start, cells.neighbour, cells.planes, begin, shift, smoothing, labels, distance)
-    return labels, distance

@@ -111,13 +111,13 @@ def synthesize_batch(
     owner, distance = tessellate_batch(cells)
     phase_of = torch.from_numpy(np.stack([phases(recipe, s, count) for s in numbers])).long().to(where)
     phase = phase_of.gather(1, owner)
+    size = (len(numbers), *recipe.shape)
     if recipe.appearance.rung == 1:
-        image = clean_batch(distance, phase, recipe.boundary_width)
+        image = clean_batch(distance.reshape(size), phase.reshape(size), recipe.boundary_width)
     else:
         draws = torch.Generator(device=where).manual_seed(_noise_seed(numbers))
         image = polished_batch(recipe, cells, owner, phase_of, draws).reshape(-1, *recipe.shape)
         image = take_batch(image, recipe.appearance, draws)
-    size = (len(numbers), *recipe.shape)
     return MicrostructureBatch(
         image=image.reshape(size),
         grains=_numbered(owner, count).reshape(size),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_anneal.synthesis.appearance.specimen import CLEAN_BOUNDARY, CLEAN_GREYS, WIDEST_GROOVE
+from napari_anneal.synthesis.on_device.coverage import boundary_coverage_batch
 from napari_anneal.synthesis.on_device.geometry import Tessellations, beyond, compiled_on, pieces
 from napari_anneal.synthesis.on_device.noise import smooth_noise_batch
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
@@ -22,8 +23,8 @@ Draw = Callable[..., Tensor]
 
 
 def clean_batch(distance: Tensor, phase: Tensor, boundary_width: float) -> Tensor:
-    """Rung 1: flat grains, one grey a phase, and antialiased dark boundary lines; float32 in [0, 1]."""
-    cover = (boundary_width / 2 + 0.5 - distance).clamp(0, 1)
+    """Rung 1: flat grains, one grey a phase, and antialiased dark boundary lines; float32 ``(B, *shape)`` in [0, 1]."""
+    cover = boundary_coverage_batch(distance, boundary_width)
     grey = torch.tensor(CLEAN_GREYS, device=phase.device)[phase - 1]
     return grey + cover * (CLEAN_BOUNDARY - grey)
 
