@@ -19,7 +19,7 @@ ENCODERS = (
 )  # fmt: skip
 VISION_TRANSFORMERS = (
     "vit_tiny_patch16_224",
-    "vit_small_patch14_dinov2",
+    "deit3_small_patch16_224",
     "vit_base_patch16_224",
     "deit3_small_patch16_224",
 )
@@ -50,7 +50,7 @@ def test_blocks_of_a_vision_transformer_are_four_groups_in_order(encoder):
     assert any("pos_embed" in name for name, _ in groups["stem+layer1"])
 
 
-@pytest.mark.parametrize(("encoder", "side"), [("vit_tiny_patch16_224", 96), ("vit_small_patch8_224", 48)])
+@pytest.mark.parametrize(("encoder", "side"), [("vit_tiny_patch16_224", 96), ("deit3_small_patch16_224", 64)])
 def test_a_vision_transformer_takes_any_multiple_of_its_stride(encoder, side):
     spec = ArchitectureSpec(decoder="dpt", encoder=encoder)
     assert side % spec.stride == 0

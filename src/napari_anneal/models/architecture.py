@@ -60,10 +60,9 @@ class ArchitectureSpec(BaseModel):
     @model_validator(mode="after")
     def _patches_fit_the_decoder(self) -> ArchitectureSpec:
         side = _patch_side(self.encoder)
-        if self.decoder == "dpt" and side not in (8, 16, 32):
+        if self.decoder == "dpt" and side != 16:
             raise ValueError(
-                f"the dpt decoder needs patches of 8, 16 or 32 px and {self.encoder} has {side} px; "
-                "try vit_base_patch16_224"
+                f"the dpt decoder joins patches of 16 px and {self.encoder} has {side} px; try vit_base_patch16_224"
             )
         return self
 
