@@ -13,6 +13,7 @@ from napari_anneal.synthesis.as_text import as_command, as_python
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.objects.recipe import Objects
 from napari_anneal.synthesis.pairs import SavedPairs, save_pairs
+from napari_anneal.synthesis.presets import PRESETS, preset, preset_ranges
 from napari_anneal.synthesis.randomization import AppearanceRanges, ObjectRanges, RecipeRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
@@ -39,6 +40,7 @@ _HEAVY = {
 }
 
 __all__ = [
+    "PRESETS",
     "Appearance",
     "AppearanceRanges",
     "Choice",
@@ -60,6 +62,8 @@ __all__ = [
     "close_cells",
     "grain_statistics",
     "network_statistics",
+    "preset",
+    "preset_ranges",
     "save_pairs",
     "synthesize",
     "synthesize_batch",

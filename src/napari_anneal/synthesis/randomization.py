@@ -245,6 +245,11 @@ class RecipeRanges(Recipe):
             picked["objects"] = self._visible_objects(picked["objects"], picked["appearance"])
         return MicrostructureRecipe(**picked)
 
+    def typical(self) -> MicrostructureRecipe:
+        """Return the recipe in the middle of every range, to three digits, without what is mostly absent."""
+        middle = self.draw(_Constant(0.5, present=0.5))
+        return MicrostructureRecipe.model_validate(_rounded(middle.model_dump()))
+
     def _visible_objects(self, objects: Objects, look: Appearance) -> Objects:
         """Raise the contrast of objects that noise and texture would hide."""
         least = _least_visible(look.model_dump(), self.appearance.visibility)
@@ -261,12 +266,20 @@ class RecipeRanges(Recipe):
 class _Constant:
     """Stands in for a generator where the draw itself is given: 0 is the low end of a range, 1 the high one."""
 
-    def __init__(self, value: float) -> None:
+    def __init__(self, value: float, present: float = 0.0) -> None:
         self.value = value
+        self.present = present
 
     def random(self, size: int | None = None) -> Any:
-        """Return the constant; the first of two numbers says 'present', so it is 0."""
-        return self.value if size is None else np.array([0.0, self.value])
+        """Return the constant; the first of two numbers says 'present' where it is below the range's probability."""
+        return self.value if size is None else np.array([self.present, self.value])
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to three significant digits, however deep they lie."""
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _draw_fields(ranges: Recipe, rng: Any, **limits: dict[str, float]) -> dict[str, Any]:
