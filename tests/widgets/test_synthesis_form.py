@@ -95,7 +95,7 @@ def test_a_contradiction_is_the_cores_sentence(form) -> None:
 def test_every_field_with_a_description_is_in_the_form_with_that_description(form) -> None:
     shown = set(form.geometry.values()) | {"n_seeds"}
     missing = set(MicrostructureRecipe.model_fields) - shown
-    assert missing == {"shape", "spacing", "points", "objects", "appearance"}  # set by other controls
+    assert missing == {"shape", "spacing", "points", "target_sizes", "objects", "appearance"}  # set by other controls
     for name, editor in form.geometry._set.items():
         assert callable(editor)
         described = MicrostructureRecipe.model_fields[name].description.rstrip(".")

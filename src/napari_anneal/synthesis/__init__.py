@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.as_text import as_command, as_python
+from napari_anneal.synthesis.geometry.sizes import target_sizes
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.objects.recipe import Objects
 from napari_anneal.synthesis.pairs import SavedPairs, save_pairs
@@ -67,6 +68,7 @@ __all__ = [
     "save_pairs",
     "synthesize",
     "synthesize_batch",
+    "target_sizes",
 ]
 
 

@@ -23,6 +23,7 @@ class Step(IntEnum):
     OPTICS = 12
     SCAN = 13
     DETECTOR = 14
+    NUDGES = 40
 
 
 def generator(seed: int, step: Step) -> np.random.Generator:

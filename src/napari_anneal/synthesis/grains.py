@@ -13,8 +13,10 @@ from napari_anneal.synthesis.appearance.specimen import clean_grains, polished_g
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import Cells, find_cells, metric_matrix
 from napari_anneal.synthesis.geometry.curved import curve
-from napari_anneal.synthesis.geometry.seeds import place_seeds
+from napari_anneal.synthesis.geometry.seeds import place_seeds, relax
+from napari_anneal.synthesis.geometry.sizes import target_sizes
 from napari_anneal.synthesis.geometry.tessellation import tessellate
+from napari_anneal.synthesis.geometry.transport import fit_sizes
 from napari_anneal.synthesis.parts import Parts
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -74,6 +76,11 @@ def seeds_and_weights(
     """Seeds ``(N, ndim)`` px, their weights ``(N,)`` px² (``None``: all alike) and the metric ``(ndim, ndim)``."""
     metric = metric_matrix(len(recipe.shape), recipe.aspect_ratio, recipe.direction_deg)
     seeds = place_seeds(recipe, generator(seed, Step.SEEDS), metric)
+    sizes = target_sizes(recipe, seed)
+    if sizes is not None:
+        rng = generator(seed, Step.NUDGES)
+        return *fit_sizes(seeds, sizes, metric, recipe.shape, recipe.lloyd_rounds, rng), metric
+    seeds = relax(seeds, recipe.shape, recipe.lloyd_rounds, metric)
     if recipe.size_dispersion == 0:
         return seeds, None, metric
     # Log-normal radii of the wanted CV about the mean grain radius; a power diagram subtracts their squares.

@@ -212,6 +212,12 @@ class RecipeRanges(Recipe):
     objects: ObjectRanges = Field(default_factory=ObjectRanges, description="Ranges of the objects.")
     appearance: AppearanceRanges = Field(default_factory=AppearanceRanges, description="Ranges of the appearance.")
 
+    size_cv: Span = Field(
+        default=Span(low=0.0, high=0.0),
+        description="Coefficient of variation of the grains' areas or volumes, in place of size_dispersion; "
+        "0: whatever the seeds give.",
+    )
+
     @field_validator("kind", "placement")
     @classmethod
     def _known_options(cls, choice: Choice, info: Any) -> Choice:
@@ -241,6 +247,9 @@ class RecipeRanges(Recipe):
         picked["waviness_length"] = max(2.0, picked["waviness_length"] * diameter)
         picked["waviness"] *= picked["waviness_length"]
         picked["smoothing"] *= diameter
+        picked["size_cv"] = picked["size_cv"] or None
+        if picked["size_cv"] is not None:
+            picked["size_dispersion"] = 0.0
         if picked["kind"] == "objects":
             picked["objects"] = self._visible_objects(picked["objects"], picked["appearance"])
         return MicrostructureRecipe(**picked)

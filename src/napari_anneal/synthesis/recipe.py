@@ -14,8 +14,10 @@ from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.objects.recipe import Objects
 
-__all__ = ["MicrostructureRecipe"]
+__all__ = ["SMALLEST_GRAIN", "MicrostructureRecipe"]
 
+# Pixels of the smallest grain that a size can be prescribed for.
+SMALLEST_GRAIN = 4
 Placement = Literal["random", "blue_noise", "clustered", "points"]
 
 
@@ -55,7 +57,20 @@ class MicrostructureRecipe(Recipe):
         0.0,
         ge=0,
         le=2,
-        description="Coefficient of variation of the log-normal radii that weight the cells (Laguerre).",
+        description="Coefficient of variation of the log-normal radii that weight the cells (Laguerre): uneven grains, "
+        "but of no prescribed distribution; for that give size_cv.",
+    )
+    size_cv: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="Coefficient of variation of the grains' areas or volumes, which become log-normal; 0: all alike. "
+        "None: whatever the seeds give.",
+    )
+    target_sizes: tuple[float, ...] | None = Field(
+        None,
+        description="Area (px²) or volume (px³) of every grain, one a seed in their order, or shares of the image; "
+        "scaled together to fill it. None: no grain has a size of its own.",
     )
     waviness: float = Field(0.0, ge=0, description="Amplitude (RMS, px) by which boundaries are bent smoothly.")
     waviness_length: float | None = Field(
@@ -71,7 +86,7 @@ class MicrostructureRecipe(Recipe):
     objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
     appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
 
-    @field_validator("shape", "spacing", "points", mode="before")
+    @field_validator("shape", "spacing", "points", "target_sizes", mode="before")
     @classmethod
     def _arrays_are_lists(cls, given: Any) -> Any:
         # napari's Points layers and NumPy's shapes come as arrays.
@@ -91,6 +106,7 @@ class MicrostructureRecipe(Recipe):
         if self.points is not None:
             self._check_points(self.points)
             object.__setattr__(self, "n_seeds", len(self.points))
+        self._check_sizes()
         if self.kind == "grains" and self.boundary_width > 1 and self.boundary_width >= self.grain_diameter:
             raise ValueError(
                 f"boundary_width {self.boundary_width:g} px is wider than the mean grain of "
@@ -122,6 +138,39 @@ class MicrostructureRecipe(Recipe):
                 raise ValueError(
                     f"point {number} at {point} lies outside the image of shape {self.shape}; move or remove it"
                 )
+
+    def _check_sizes(self) -> None:
+        """Refuse sizes of grains that contradict each other, the number of seeds or the image."""
+        given = [name for name in ("size_cv", "target_sizes") if getattr(self, name) is not None]
+        given += ["size_dispersion"] if self.size_dispersion > 0 else []
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} both say how large the grains are; give one of them")
+        whole = math.prod(self.shape)
+        if self.size_cv is not None and whole < 2 * SMALLEST_GRAIN * self.n_seeds:
+            raise ValueError(
+                f"grains of {whole / self.n_seeds:.2g} px on average are too small for a size_cv; they need "
+                f"{2 * SMALLEST_GRAIN} px, so use fewer seeds or a larger shape"
+            )
+        if self.target_sizes is None:
+            return
+        if len(self.target_sizes) != self.n_seeds:
+            raise ValueError(
+                f"target_sizes has {len(self.target_sizes)} entries but there are {self.n_seeds} seeds; give one a seed"
+            )
+        total = sum(self.target_sizes)
+        for number, size in enumerate(self.target_sizes):
+            if size <= 0:
+                raise ValueError(f"target_sizes: entry {number} is {size:g}; sizes must be greater than 0")
+            if size * whole < SMALLEST_GRAIN * total:
+                raise ValueError(
+                    f"target_sizes: entry {number} is {size * whole / total:.2g} px of this image; a grain needs "
+                    f"{SMALLEST_GRAIN} px or more"
+                )
+        if total > whole * (1 + 1e-6):
+            raise ValueError(
+                f"target_sizes add up to {total:g} px but the image of shape {self.shape} has {whole}; make them "
+                "smaller, or give shares that add up to 1"
+            )
 
     @property
     def grain_diameter(self) -> float:

@@ -15,16 +15,14 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def place_seeds(recipe: MicrostructureRecipe, rng: np.random.Generator, metric: FloatArray) -> FloatArray:
-    """Seeds of a recipe, float64 ``(N, ndim)`` in pixel indices (the image spans −0.5 … n − 0.5)."""
+    """Seeds of a recipe before any relaxation, float64 ``(N, ndim)`` px (the image spans −0.5 … n − 0.5)."""
     if recipe.points is not None:
-        seeds = np.array(recipe.points, dtype=np.float64)
-    elif recipe.placement == "blue_noise":
-        seeds = blue_noise(recipe.shape, recipe.n_seeds, rng, metric)
-    elif recipe.placement == "clustered":
-        seeds = clustered(recipe.shape, recipe.n_seeds, recipe.cluster_size, recipe.cluster_radius, rng)
-    else:
-        seeds = uniform(recipe.shape, recipe.n_seeds, rng)
-    return relax(seeds, recipe.shape, recipe.lloyd_rounds, metric)
+        return np.array(recipe.points, dtype=np.float64)
+    if recipe.placement == "blue_noise":
+        return blue_noise(recipe.shape, recipe.n_seeds, rng, metric)
+    if recipe.placement == "clustered":
+        return clustered(recipe.shape, recipe.n_seeds, recipe.cluster_size, recipe.cluster_radius, rng)
+    return uniform(recipe.shape, recipe.n_seeds, rng)
 
 
 def uniform(shape: tuple[int, ...], count: int, rng: np.random.Generator) -> FloatArray:

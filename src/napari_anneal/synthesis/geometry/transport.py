@@ -1,0 +1,210 @@
+"""Grains of prescribed sizes: the weights under which every cell of a power diagram has its area or volume.
+
+The weights maximise a concave function whose gradient is what the sizes lack (semi-discrete optimal transport). With
+V_i(x) = (x − s_i)ᵀM(x − s_i) − w_i, the size of cell i changes with the weight of a neighbour j by
+−F_ij / (2‖M(s_i − s_j)‖), where F_ij is the facet between them: so the Hessian is the Laplacian of the graph of
+neighbours. The damped Newton method of Kitagawa, Mérigot and Thibert (2019) converges from the Voronoi diagram, in
+which no cell is empty, as long as none becomes so. Moving the seeds to the centroids in between makes the grains round
+(Bourne, Kok, Roper and Spanjer 2020, there with equal metric).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import InputError
+from napari_anneal.synthesis.geometry.cells import Cells, find_cells
+from napari_anneal.synthesis.geometry.measure import CellMeasures, measure_cells
+from napari_anneal.synthesis.geometry.tessellation import tessellate
+
+__all__ = ["fit_sizes", "pixel_counts"]
+
+FloatArray = npt.NDArray[np.float64]
+# Relative error of the exact sizes at which the weights are good: well within 1 %, and Newton is there in a step more.
+GOOD, ROUGH = 1e-3, 0.05
+NEWTON_STEPS, SHORTEST_STEP = 60, 2.0**-12
+# What the labels may be off, relative and in pixels, and how often the weights are adjusted to get there.
+OFF_SHARE, OFF_PIXELS = 0.01, 1.0
+PIXEL_ROUNDS = 30
+# How far (px, along each axis) and how often the seeds of the last few wrong cells are moved.
+NUDGE, NUDGES = 0.15, 3
+COUNTED_AT_ONCE = 1 << 24
+
+
+def fit_sizes(
+    seeds: FloatArray,
+    sizes: FloatArray,
+    metric: FloatArray,
+    shape: tuple[int, ...],
+    rounds: int,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Find weights that give every seed a cell of its size; between ``rounds`` the seeds move to their centroids.
+
+    Parameters
+    ----------
+    seeds
+        ``(N, ndim)`` px, no two in one place.
+    sizes
+        ``(N,)`` px² or px³, positive, filling the image.
+    metric
+        ``(ndim, ndim)``, see `metric_matrix`.
+    shape
+        ``(Y, X)`` or ``(Z, Y, X)`` in pixels.
+    rounds
+        Rounds of centroids: more, and the grains get rounder. 0: the seeds stay where they are.
+    rng
+        For what is drawn in `_fit_pixels`.
+
+    Returns
+    -------
+    seeds, weights
+        The pixels of every cell are its size within 1 % or one pixel, whichever is more. A few of the seeds may be
+        moved by up to half a pixel for that. (Where even this fails, by a boundary along a row of pixels which can
+        only change hands as a whole, the exact area or volume is about right and the pixels are as near as was found.)
+
+    Raises
+    ------
+    InputError
+        Two seeds are so close that no weights do it.
+    """
+    weights = np.zeros(len(seeds))
+    for _ in range(rounds):
+        weights, measures = _solve(seeds, sizes, metric, shape, weights, ROUGH)
+        # The new seed's V has the same value at its centroid as the old one had, so that the cell stays where it is.
+        off = measures.centroid - seeds
+        weights = weights - ((off @ metric) * off).sum(axis=1)
+        seeds = measures.centroid
+    weights, _ = _solve(seeds, sizes, metric, shape, weights, GOOD)
+    seeds, weights = _fit_pixels(seeds, sizes, metric, shape, weights, rng)
+    return seeds, weights - weights.min()
+
+
+def pixel_counts(cells: Cells, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Pixels of every cell, counted a slab at a time: labels of the whole need not fit into memory."""
+    counts = np.zeros(len(cells.seeds), dtype=np.int64)
+    step = max(1, COUNTED_AT_ONCE // math.prod(shape[1:]))
+    for first in range(0, shape[0], step):
+        slab = (min(step, shape[0] - first), *shape[1:])
+        labels, _ = tessellate(cells, slab, origin=(first,) + (0,) * (len(shape) - 1), with_distance=False)
+        counts += np.bincount(labels.ravel(), minlength=len(counts))
+    return counts
+
+
+def _solve(
+    seeds: FloatArray, sizes: FloatArray, metric: FloatArray, shape: tuple[int, ...], weights: FloatArray, good: float
+) -> tuple[FloatArray, CellMeasures]:
+    """Damped Newton from the given weights (from none, where they leave a cell empty) to sizes within ``good``."""
+    cells = find_cells(seeds, weights, metric)
+    measures = measure_cells(cells, shape)
+    if measures.size.min() <= 0:
+        weights = np.zeros(len(seeds))
+        cells = find_cells(seeds, weights, metric)
+        measures = measure_cells(cells, shape)
+        if measures.size.min() <= 0:
+            raise _too_close(seeds)
+    least = 0.5 * min(measures.size.min(), sizes.min())
+    for _ in range(NEWTON_STEPS):
+        missing = sizes - measures.size
+        if np.abs(missing / sizes).max() <= good:
+            return weights, measures
+        step = _newton_step(cells, measures, missing)
+        length = 1.0
+        while True:
+            tried = weights + length * step
+            cells = find_cells(seeds, tried, metric)
+            measures = measure_cells(cells, shape)
+            falls = np.linalg.norm(sizes - measures.size) <= (1 - length / 2) * np.linalg.norm(missing)
+            if falls and measures.size.min() >= least:
+                break
+            length /= 2
+            if length < SHORTEST_STEP:
+                raise _too_close(seeds)
+        weights = tried
+    raise _too_close(seeds)
+
+
+def _newton_step(cells: Cells, measures: CellMeasures, missing: FloatArray) -> FloatArray:
+    """Change of the weights that, to first order, gives every cell what it misses."""
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import cg
+
+    matrix = _laplacian(cells, measures)
+    diagonal = matrix.diagonal()
+    # A cell that a nudge has left without extent grows by itself. The rest share out what there is: all weights up by
+    # the same changes nothing, so what they miss sums to zero and a touch on the diagonal makes the matrix definite.
+    there = diagonal > 0
+    matrix = matrix + diags(np.where(there, 1e-9 * diagonal.max(), diagonal.mean()))
+    wanted = np.where(there, missing - missing[there].mean(), missing)
+    step, _ = cg(matrix, wanted, rtol=1e-4, maxiter=2000, M=diags(1 / matrix.diagonal()))
+    return np.asarray(step, dtype=np.float64)
+
+
+def _laplacian(cells: Cells, measures: CellMeasures) -> Any:
+    """Derivatives of the sizes by the weights: a sparse ``(N, N)`` matrix whose rows sum to zero."""
+    from scipy.sparse import coo_matrix, diags
+
+    count = len(cells.seeds)
+    owner = np.repeat(np.arange(count), np.diff(cells.start))
+    apart = (cells.seeds[owner] - cells.seeds[cells.neighbour]) @ cells.metric
+    share = measures.facet / (2 * np.linalg.norm(apart, axis=1))
+    links = coo_matrix((share, (owner, cells.neighbour)), shape=(count, count)).tocsr()
+    links = (links + links.T) / 2
+    return diags(np.asarray(links.sum(axis=1)).ravel()) - links
+
+
+def _fit_pixels(
+    seeds: FloatArray,
+    sizes: FloatArray,
+    metric: FloatArray,
+    shape: tuple[int, ...],
+    weights: FloatArray,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """Adjust good weights until the pixels of every cell are within 1 % or a pixel of its size, or nearly so.
+
+    Counts change in jumps, so steps shrink, and what is within half the tolerance is left in peace. All cells are
+    adjusted together; then, from the best so far, each by itself, which gets out of where the first circles. What is
+    left are boundaries along a row of pixels: the seeds of those few cells are nudged, which tilts them.
+    """
+    tolerance = np.maximum(OFF_SHARE * sizes, OFF_PIXELS)
+    best, fewest = (seeds, weights), (np.inf, np.inf)
+    wrong = np.zeros(len(seeds), dtype=bool)
+    for _ in range(NUDGES + 1):
+        nudge = rng.uniform(-NUDGE, NUDGE, seeds.shape) * wrong[:, None]
+        start = np.clip(best[0] + nudge, -0.5, np.array(shape) - 0.5)
+        for together in (True, False):
+            seeds, weights = (start if together else best[0]), best[1]
+            for number in range(PIXEL_ROUNDS):
+                cells = find_cells(seeds, weights, metric)
+                missing = sizes - pixel_counts(cells, shape)
+                off = np.abs(missing) / tolerance
+                bad = (float((off > 1).sum()), float(off.max()))
+                if bad < fewest:
+                    best, fewest, wrong = (seeds, weights), bad, off > 1
+                if off.max() <= 1:
+                    return best
+                wanted = np.sign(missing) * np.maximum(np.abs(missing) - tolerance / 2, 0) / 2
+                measures = measure_cells(cells, shape)
+                if together:
+                    weights = weights + _newton_step(cells, measures, wanted / (1 + number / 5))
+                else:
+                    slopes = _laplacian(cells, measures).diagonal()
+                    weights = weights + wanted / (1 + number / 10) / np.where(slopes > 0, slopes, slopes.mean())
+    return best
+
+
+def _too_close(seeds: FloatArray) -> InputError:
+    from scipy.spatial import cKDTree
+
+    apart, nearest = cKDTree(seeds).query(seeds, k=2)
+    closest = int(apart[:, 1].argmin())
+    a, b = sorted(nearest[closest].tolist())
+    return InputError(
+        f"the grains cannot be given their sizes: seeds {a} and {b} are only {apart[closest, 1]:.2g} px "
+        "apart; move seeds apart, or use placement 'blue_noise' or Lloyd rounds."
+    )
