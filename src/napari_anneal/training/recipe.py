@@ -55,6 +55,16 @@ class FineTuneRecipe(Recipe):
     decoder_channels: tuple[int, ...] = Field((), description="Decoder widths; empty: 256, 128, 64, 32, 16.")
     cross_entropy: float = Field(1.0, ge=0, description="Weight of the cross-entropy in the loss.")
     dice: float = Field(1.0, ge=0, description="Weight of the Dice loss.")
+    focal: float = Field(0.0, ge=0, description="Weight of the focal loss: few pixels that are hard count more.")
+    focal_gamma: float = Field(2.0, ge=0, le=10, description="Focal loss: how little easy pixels count; 0: alike.")
+    boundary_weight: float = Field(
+        0.0, ge=0, le=100, description="Extra weight of pixels near a boundary between painted classes (0: none)."
+    )
+    boundary_radius: int = Field(3, ge=1, le=50, description="How near, px.")
+    cldice: float = Field(
+        0.0, ge=0, description="Weight of clDice, which keeps networks of lines connected (grain boundaries, cracks)."
+    )
+    cldice_class: int | None = Field(None, ge=1, description="Label of that network; empty: the last class.")
     balance_classes: bool = Field(True, description="Weight classes in the cross-entropy by their painted pixels.")
     augmentation: AugmentationRecipe = Field(
         default_factory=AugmentationRecipe,
@@ -69,8 +79,8 @@ class FineTuneRecipe(Recipe):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> FineTuneRecipe:
-        if self.cross_entropy + self.dice == 0:
-            raise ValueError("cross_entropy and dice are both 0, so there is no loss to minimise")
+        if self.cross_entropy + self.dice + self.focal + self.cldice == 0:
+            raise ValueError("cross_entropy, dice, focal and cldice are all 0, so there is no loss to minimise")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"class names {self.classes} must differ from each other")
         if not all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in self.colours):
