@@ -27,7 +27,8 @@ class Microstructure:
     boundary
         bool, the boundary (or outline) within half the recipe's boundary_width.
     distance
-        float32 px to the nearest boundary (or outline); infinite where there is none.
+        float32 px to the nearest boundary (or outline, or for dislocations to the line itself); infinite where there
+        is none.
     phase
         uint8, 1 or 2: the phase of the grain; for objects 1 matrix, 2 object.
     spacing

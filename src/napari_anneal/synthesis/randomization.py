@@ -146,6 +146,9 @@ class ObjectRanges(Recipe):
         if drawn["fine_diameter"] < SMALLEST_FINE:
             drawn["fine_diameter"], drawn["fine_fraction"] = SMALLEST_FINE, 0.0
         drawn["facets"] = round(drawn["facets"])
+        if drawn["form"] == "fibres" and drawn["length"] > 0:
+            # ``largest`` is a third of the shorter side.
+            drawn["length"] = max(drawn["diameter"], min(drawn["length"], 2.4 * largest))
         if drawn["number_density"] > 0:
             drawn["volume_fraction"] = 0.0
         elif drawn["form"] != "precipitates" and drawn["overlap"] != "free":
@@ -226,6 +229,8 @@ class RecipeRanges(Recipe):
 
     @model_validator(mode="after")
     def _recipes_hold(self) -> RecipeRanges:
+        if len(self.shape) == 3 and "objects" in self.kind.options and "nanoparticles" in self.objects.form.options:
+            raise ValueError("nanoparticles are a 2D image; leave them out of the forms, or give a shape (Y, X)")
         # A recipe from either end of all ranges finds what would otherwise fail at some later image of a stream.
         for end in (0.0, 1.0 - 1e-12):
             self.draw(_Constant(end))

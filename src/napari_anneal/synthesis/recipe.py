@@ -107,6 +107,11 @@ class MicrostructureRecipe(Recipe):
             self._check_points(self.points)
             object.__setattr__(self, "n_seeds", len(self.points))
         self._check_sizes()
+        if self.kind == "objects" and self.objects.form == "nanoparticles" and ndim == 3:
+            raise ValueError(
+                "nanoparticles are seen in projection through a carbon film, which is a 2D image; give a shape (Y, X), "
+                "or use form 'particles' for a volume"
+            )
         if self.kind == "grains" and self.boundary_width > 1 and self.boundary_width >= self.grain_diameter:
             raise ValueError(
                 f"boundary_width {self.boundary_width:g} px is wider than the mean grain of "

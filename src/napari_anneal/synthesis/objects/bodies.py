@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_anneal.synthesis.objects.outlines import ROD, level_along
 from napari_anneal.synthesis.objects.recipe import Objects
 
-__all__ = ["Bodies", "diameters", "make_bodies", "mean_body_size", "rods"]
+__all__ = ["Bodies", "diameters", "make_bodies", "mean_body_size", "random_turns", "rods"]
 
 FloatArray = npt.NDArray[np.float64]
 # Directions over which a body's area or volume is measured.
@@ -107,7 +107,7 @@ def make_bodies(objects: Objects, count: int, ndim: int, rng: np.random.Generato
     if objects.irregularity > 0:
         dents[:, :, :3] = 1.6 * rng.normal(size=(count, WAVES, 3))
         dents[:, :, 3] = rng.uniform(0, 2 * np.pi, (count, WAVES))
-    turn = _turns(objects, count, ndim, rng)
+    turn = random_turns(objects, count, ndim, rng)
     # A sum of WAVES cosines has the deviation √(WAVES / 2).
     depth = objects.irregularity / math.sqrt(WAVES / 2)
     shapes = Bodies(ndim, diameter, turn, axes, objects.exponent, facets, dents, depth, np.ones(count))
@@ -164,7 +164,7 @@ def _facets(sides: int, count: int, ndim: int, rng: np.random.Generator) -> Floa
     return np.asarray(normal / rng.uniform(0.8, 1.2, (count, sides, 1)))
 
 
-def _turns(objects: Objects, count: int, ndim: int, rng: np.random.Generator) -> FloatArray:
+def random_turns(objects: Objects, count: int, ndim: int, rng: np.random.Generator) -> FloatArray:
     """Rotation matrices whose rows are the bodies' axes (along, across, out) in (Z, Y, X)."""
     spread = np.deg2rad(objects.direction_spread_deg)
     azimuth = np.deg2rad(objects.direction_deg) + spread * rng.normal(size=count)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_anneal.errors import InputError
 from napari_anneal.synthesis.appearance.microscope import take_image
 from napari_anneal.synthesis.draws import Step, generator
+from napari_anneal.synthesis.objects.dislocations import LaidLines, lay_dislocations
 from napari_anneal.synthesis.objects.fibres import lay_fibres
 from napari_anneal.synthesis.objects.laid import Laid
 from napari_anneal.synthesis.objects.matrix import clean_objects, polished_objects
@@ -24,7 +24,7 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
     Raises
     ------
     InputError
-        The objects do not fit without overlap, or the form has no meaning in 3D.
+        The objects do not fit without overlap.
     """
     shape, ndim = recipe.shape, len(recipe.shape)
     laid = _lay(recipe, seed)
@@ -37,6 +37,10 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
             from napari_anneal.synthesis.objects.transmission import nanoparticles_on_carbon
 
             image = nanoparticles_on_carbon(recipe, laid, rng)
+        elif isinstance(laid, LaidLines) and ndim == 2:
+            from napari_anneal.synthesis.objects.foil import lines_in_foil
+
+            image = lines_in_foil(recipe, laid, rng)
         else:
             image = polished_objects(recipe, laid.outside, laid.number, laid.show, rng)
         image = take_image(image, recipe.appearance, seed)
@@ -53,14 +57,11 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
 def _lay(recipe: MicrostructureRecipe, seed: int) -> Laid:
     """Geometry of the recipe's form."""
     form = recipe.objects.form
-    if form == "nanoparticles" and len(recipe.shape) == 3:
-        raise InputError(
-            "nanoparticles are seen in projection through a carbon film, which is a 2D image; give a shape (Y, X), "
-            "or use form 'particles' for a volume."
-        )
     if form == "precipitates":
         return grow_precipitates(recipe, seed)
     rng = generator(seed, Step.OBJECTS)
     if form == "fibres":
         return lay_fibres(recipe, rng)
+    if form == "dislocations":
+        return lay_dislocations(recipe, rng)
     return lay_bodies(recipe, rng)

@@ -7,24 +7,37 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["draw_tubes", "length_inside"]
+__all__ = ["draw_tubes", "length_inside", "part_inside"]
 
 FloatImage = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
 
-def length_inside(start: FloatArray, end: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Length (px) of each segment ``(S, ndim)`` inside the image (clipped as by Liang and Barsky 1984)."""
+def part_inside(
+    start: FloatArray, end: FloatArray, shape: tuple[int, ...], margin: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Where segments ``(S, ndim)`` enter and leave the image widened by ``margin`` px, as fractions of their length.
+
+    The image spans −0.5 … n − 0.5. Where a segment misses it the second number is not above the first. Clipping as by
+    Liang and Barsky (1984).
+    """
     step = end - start
     first, last = np.zeros(len(start)), np.ones(len(start))
     for axis, n in enumerate(shape):
+        least, most = -0.5 - margin, n - 0.5 + margin
         moving = np.abs(step[:, axis]) > 1e-12
         safe = np.where(moving, step[:, axis], 1.0)
-        low, high = (-0.5 - start[:, axis]) / safe, (n - 0.5 - start[:, axis]) / safe
-        inside = (start[:, axis] >= -0.5) & (start[:, axis] <= n - 0.5)
+        low, high = (least - start[:, axis]) / safe, (most - start[:, axis]) / safe
+        inside = (start[:, axis] >= least) & (start[:, axis] <= most)
         first = np.maximum(first, np.where(moving, np.minimum(low, high), np.where(inside, 0.0, 2.0)))
         last = np.minimum(last, np.where(moving, np.maximum(low, high), 1.0))
-    return np.asarray(np.maximum(last - first, 0.0) * np.linalg.norm(step, axis=1))
+    return first, last
+
+
+def length_inside(start: FloatArray, end: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Length (px) of each segment ``(S, ndim)`` inside the image."""
+    first, last = part_inside(start, end, shape)
+    return np.asarray(np.maximum(last - first, 0.0) * np.linalg.norm(end - start, axis=1))
 
 
 @compiled
