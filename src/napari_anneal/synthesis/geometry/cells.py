@@ -1,15 +1,17 @@
-"""Who is whose neighbour: the planes between a cell and the cells it touches, from a regular triangulation.
+"""Who is whose neighbour: the planes between a cell and the cells it touches.
 
 With V_i(x) = (x − s_i)ᵀM(x − s_i) − w_i, cell i is where V_i is least, and the boundary to cell j is the plane
 V_i = V_j. A cell is convex, so the distance from x to its boundary is that to the nearest plane, and only the
-planes of true neighbours can be nearest. The neighbours are the edges of the regular (weighted Delaunay)
-triangulation: the lower hull of the seeds lifted onto the paraboloid |u|² − w, with u = Lᵀs and M = LLᵀ.
+planes of true neighbours can be nearest. Each cell is cut out of a wide box by its planes, nearest seeds first, until
+no other seed can reach it (as in Rycroft 2009).
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,12 @@ import numpy.typing as npt
 __all__ = ["Cells", "find_cells", "metric_matrix"]
 
 FloatArray = npt.NDArray[np.float64]
-# Up to this many seeds every other seed is taken as a neighbour: exact too, and no triangulation can degenerate.
-ALL_PAIRS = 8
-# Seeds closer than this (px, as decimals) count as one: a triangulation cannot tell them apart reliably.
+# Seeds closer than this (px, as decimals) count as one: the plane between them would be known too poorly.
 DECIMALS = 6
+# How far out, in extents of all seeds, cells are exact.
+FAR_OUT = 1e3
+# Below this many seeds a second thread costs more than it brings.
+SEEDS_FOR_THREADS = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +41,8 @@ class Cells:
     start: npt.NDArray[np.int64]  # (N + 1,)
     neighbour: npt.NDArray[np.int32]  # (E,)
     planes: FloatArray  # (E, 4)
-
-    @cached_property
-    def pair(self) -> npt.NDArray[np.int32]:
-        """Number of each plane's boundary, alike from both of its sides: int32 ``(E,)``, 0 … n_pairs - 1."""
-        owner = np.repeat(np.arange(len(self.seeds)), np.diff(self.start))
-        other = self.neighbour.astype(np.int64)
-        codes = np.minimum(owner, other) * len(self.seeds) + np.maximum(owner, other)
-        return np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int32)
+    # Number of each plane's boundary, alike from both of its sides: 0 … n_pairs - 1.
+    pair: npt.NDArray[np.int32]  # (E,)
 
     @property
     def n_pairs(self) -> int:
@@ -89,62 +87,37 @@ def find_cells(seeds: FloatArray, weights: FloatArray | None = None, metric: Flo
     Cells
         In (Z, Y, X) order whatever the dimension.
     """
+    from napari_anneal.synthesis.geometry.links import link
+    from napari_anneal.synthesis.geometry.polygons import cut_polygons
+    from napari_anneal.synthesis.geometry.polyhedra import cut_polyhedra
+    from napari_anneal.synthesis.geometry.seed_tree import plant
+
     count, ndim = seeds.shape
     seeds = np.round(seeds, DECIMALS)
-    matrix = np.eye(ndim) if metric is None else metric
     weight = np.zeros(count) if weights is None else np.asarray(weights, dtype=np.float64)
-    start, neighbour = _neighbours(seeds, weight, np.asarray(np.linalg.cholesky(matrix), dtype=np.float64))
-    owner = np.repeat(np.arange(count), np.diff(start))
-    stretched = seeds @ matrix
-    height = (seeds * stretched).sum(axis=1) - weight
-    normal = stretched[owner] - stretched[neighbour]
-    norm = np.sqrt((normal**2).sum(axis=1))
-    planes = np.zeros((owner.size, 4))
-    planes[:, 3 - ndim : 3] = normal / norm[:, None]
-    planes[:, 3] = (height[neighbour] - height[owner]) / (2 * norm)
-    padded, lifted = np.zeros((count, 3)), np.eye(3)
+    padded, matrix = np.zeros((count, 3)), np.eye(3)
     padded[:, 3 - ndim :] = seeds
-    lifted[3 - ndim :, 3 - ndim :] = matrix
-    return Cells(padded, weight, lifted, start.astype(np.int64), neighbour.astype(np.int32), planes)
+    root = np.eye(ndim)
+    if metric is not None:
+        matrix[3 - ndim :, 3 - ndim :] = metric
+        root = np.asarray(np.linalg.cholesky(metric), dtype=np.float64)
+    # In the stretched coordinates u = Lᵀs with M = LLᵀ cells are Euclidean. What lies a thousand times farther out than
+    # any seed, or its weight, can reach, nobody asks for.
+    points = np.ascontiguousarray(seeds @ root)
+    wide = FAR_OUT * (float(np.ptp(points, axis=0).max()) + float(np.sqrt(np.ptp(weight))) + 1.0)
+    order, ends, boxes, heaviest = plant(points, weight)
+    cut = cut_polygons if ndim == 2 else cut_polyhedra
+    degree, radius = np.empty(count, dtype=np.int64), np.empty(count)
 
+    def work(part: tuple[int, int]) -> npt.NDArray[np.int64]:
+        return cut(points, weight, order, ends, boxes, heaviest, wide, part[0], part[1], degree, radius)
 
-def _neighbours(
-    points: FloatArray, weights: FloatArray, root: FloatArray
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Neighbours of every seed, ``neighbour[start[i]:start[i + 1]]``: the edges of the regular triangulation."""
-    count, ndim = points.shape
-    # Of coincident seeds only the heaviest, and of equal ones the first, can own anything.
-    order = np.lexsort((-weights, *points.T))
-    repeated = (points[order[1:]] == points[order[:-1]]).all(axis=1)
-    if repeated.any():
-        kept = np.sort(order[np.concatenate([[True], ~repeated])])
-        start, neighbour = _neighbours(points[kept], weights[kept], root)
-        degree = np.zeros(count, dtype=np.int64)
-        degree[kept] = np.diff(start)
-        return np.concatenate([[0], np.cumsum(degree)]), kept[neighbour]
-    if count <= ALL_PAIRS:
-        others = np.tile(np.arange(count), (count, 1))[~np.eye(count, dtype=bool)]
-        return np.arange(count + 1) * (count - 1), others
-    from scipy.spatial import ConvexHull, Delaunay, QhullError
-
-    # Seeds on a line or in a plane are triangulated within it: their cells are prisms across it.
-    centred = (points - points.mean(axis=0)) @ root
-    _, extent, axes = np.linalg.svd(centred, full_matrices=False)
-    rank = int((extent > 1e-9 * extent[0]).sum())
-    flat = centred if rank == ndim else centred @ axes[:rank].T
-    if rank > 1 and np.ptp(weights) == 0:
-        start, neighbour = Delaunay(flat).vertex_neighbor_vertices
-        return start.astype(np.int64), neighbour.astype(np.int64)
-    scale = np.abs(flat).max()
-    lifted = np.column_stack([flat / scale, ((flat**2).sum(axis=1) - weights) / scale**2])
-    try:
-        hull = ConvexHull(lifted)
-    except QhullError:
-        # Weights that undo the lift put all in one plane. Joggled input never fails, and what it adds or drops
-        # then are faces of no extent.
-        hull = ConvexHull(lifted, qhull_options="QJ")
-    simplices = hull.simplices[hull.equations[:, rank] < 0].astype(np.int64)
-    corners = range(simplices.shape[1])
-    both_ways = [simplices[:, a] * count + simplices[:, b] for a in corners for b in corners if a != b]
-    codes = np.unique(np.concatenate(both_ways))
-    return np.searchsorted(codes, np.arange(count + 1) * count), codes % count
+    workers = min(4, os.cpu_count() or 1) if count >= SEEDS_FOR_THREADS else 1
+    if workers == 1:
+        found = work((0, count))
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = pairwise(np.linspace(0, count, 4 * workers + 1).astype(int).tolist())
+            found = np.concatenate(list(pool.map(work, parts)))
+    start, neighbour, planes, pair = link(degree, found, padded, weight, matrix)
+    return Cells(padded, weight, matrix, start, neighbour, planes, pair)
