@@ -24,6 +24,8 @@ class Step(IntEnum):
     SCAN = 13
     DETECTOR = 14
     NUDGES = 40
+    GROWTH = 20
+    DECOMPOSITION = 21
 
 
 def generator(seed: int, step: Step) -> np.random.Generator:

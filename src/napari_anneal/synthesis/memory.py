@@ -17,12 +17,14 @@ BYTES_PER_PIXEL = 44
 BYTES_PER_CURVED_PIXEL = 160
 # Seeds, lifted hull and planes of about 8 (2D) or 16 (3D) neighbours each.
 BYTES_PER_SEED = 2500
+# The lists of grains and fields, old and new, that growth keeps at every step of its grid.
+BYTES_PER_GRID_STEP = 120
 
 
-def refuse_too_large(shape: tuple[int, ...], n_seeds: int, curved: bool = False) -> None:
+def refuse_too_large(shape: tuple[int, ...], n_seeds: int, curved: bool = False, grid: int = 0) -> None:
     """Raise `InputError`, saying how much memory would be needed, when that is more than the machine has free."""
     per_pixel = BYTES_PER_CURVED_PIXEL if curved else BYTES_PER_PIXEL
-    needed = math.prod(shape) * per_pixel + n_seeds * BYTES_PER_SEED
+    needed = math.prod(shape) * per_pixel + n_seeds * BYTES_PER_SEED + grid * BYTES_PER_GRID_STEP
     free = free_memory()
     if free is not None and needed > free:
         raise InputError(

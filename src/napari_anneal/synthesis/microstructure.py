@@ -34,7 +34,8 @@ class Microstructure:
     spacing
         Pixel size along each axis, as given by the recipe.
     seeds
-        float64 ``(N, ndim)`` pixel indices: where grain k grew from is ``seeds[k - 1]`` (objects: k - 2).
+        float64 ``(N, ndim)`` pixel indices: where grain k grew from is ``seeds[k - 1]`` (objects: k - 2); of grown
+        grains the centroid.
     recipe, seed
         What it was made from; the same two give the same bytes.
     """
@@ -89,12 +90,16 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         The seed is not a whole number ≥ 0, or the arrays would not fit into memory (says how much they need).
     """
     check_seed(seed)
-    refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved)
+    refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved, recipe.growth_grid)
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":
         from napari_anneal.synthesis.objects.making import make_objects
 
         parts = make_objects(recipe, int(seed))
+    elif recipe.growth.method != "none":
+        from napari_anneal.synthesis.growth.grains import make_grown_grains
+
+        parts = make_grown_grains(recipe, int(seed))
     else:
         from napari_anneal.synthesis.grains import make_grains
 

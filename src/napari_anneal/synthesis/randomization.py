@@ -9,11 +9,12 @@ from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.growth.recipe import Growth, GrowthMethod
 from napari_anneal.synthesis.objects.recipe import Form, LineShape, Objects, Overlap
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 
-__all__ = ["AppearanceRanges", "ObjectRanges", "RecipeRanges"]
+__all__ = ["AppearanceRanges", "GrowthRanges", "ObjectRanges", "RecipeRanges"]
 
 
 def _span(low: float, high: float, *, log: bool = False, often: float = 1.0, otherwise: float = 0.0) -> Any:
@@ -171,6 +172,26 @@ def _checked(choice: Choice, name: str, known: tuple[str, ...]) -> Choice:
     return choice
 
 
+class GrowthRanges(Recipe):
+    """Ranges of `Growth`, field by field; rounds and time in squares of the mean grain diameter at the start."""
+
+    method: Choice = Field(default=Choice(options=("none",)), description="Which methods, evenly or with weights.")
+    rounds: Span = _span(0.3, 4.0, log=True)
+    temperature: Span = _span(0.2, 0.7)
+    time: Span = _span(0.2, 2.5, log=True)
+    resolution: Span = _span(12.0, 12.0)
+    periodic: bool = Field(False, description="Opposite edges of the image join; the same for all.")
+
+    @field_validator("method")
+    @classmethod
+    def _known_methods(cls, choice: Choice) -> Choice:
+        return _checked(choice, "method", get_args(GrowthMethod))
+
+    def draw(self, rng: np.random.Generator) -> Growth:
+        """One growth out of the ranges, for grains of diameter 1."""
+        return Growth(**_draw_fields(self, rng))
+
+
 class RecipeRanges(Recipe):
     """Ranges of `MicrostructureRecipe`: a `Span` or ``(low, high)`` or a number each, a `Choice` for names.
 
@@ -220,6 +241,7 @@ class RecipeRanges(Recipe):
         description="Coefficient of variation of the grains' areas or volumes, in place of size_dispersion; "
         "0: whatever the seeds give.",
     )
+    growth: GrowthRanges = Field(default_factory=GrowthRanges, description="Ranges of the growth.")
 
     @field_validator("kind", "placement")
     @classmethod
@@ -255,6 +277,9 @@ class RecipeRanges(Recipe):
         picked["size_cv"] = picked["size_cv"] or None
         if picked["size_cv"] is not None:
             picked["size_dispersion"] = 0.0
+        growth = picked["growth"]
+        square = diameter**2
+        picked["growth"] = growth.model_copy(update={"rounds": growth.rounds * square, "time": growth.time * square})
         if picked["kind"] == "objects":
             picked["objects"] = self._visible_objects(picked["objects"], picked["appearance"])
         return MicrostructureRecipe(**picked)
@@ -301,6 +326,6 @@ def _draw_fields(ranges: Recipe, rng: Any, **limits: dict[str, float]) -> dict[s
     drawn: dict[str, Any] = {}
     for name in type(ranges).model_fields:
         value = getattr(ranges, name)
-        drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges))
+        drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges, GrowthRanges))
         drawn[name] = value.draw(rng, **limits.get(name, {})) if drawable else value
     return drawn

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
+from napari_anneal.synthesis.growth.recipe import Growth
 from napari_anneal.synthesis.objects.recipe import Objects
 
 __all__ = ["SMALLEST_GRAIN", "MicrostructureRecipe"]
@@ -83,6 +84,7 @@ class MicrostructureRecipe(Recipe):
     )
     boundary_width: float = Field(2.0, gt=0, description="Width (px) of the boundary mask, centred on the boundary.")
     second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
+    growth: Growth = Field(default_factory=Growth, description="How grains grow from the cells of the seeds.")
     objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
     appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
 
@@ -192,3 +194,15 @@ class MicrostructureRecipe(Recipe):
     def is_curved(self) -> bool:
         """Whether boundaries are anything but straight."""
         return self.kind == "grains" and (self.waviness > 0 or self.smoothing > 0)
+
+    @property
+    def growth_step(self) -> float:
+        """Grid step (px) on which growth is computed."""
+        coarse = self.growth.method == "phase_field"
+        return max(1.0, self.grain_diameter / self.growth.resolution) if coarse else 1.0
+
+    @property
+    def growth_grid(self) -> int:
+        """Number of grid points on which growth is computed; 0 where nothing grows."""
+        grows = self.kind == "grains" and self.growth.method != "none"
+        return round(math.prod(self.shape) / self.growth_step ** len(self.shape)) if grows else 0

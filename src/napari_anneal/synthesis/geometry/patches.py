@@ -20,6 +20,8 @@ FloatImage = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 # Radius (px) of a patch: neighbouring crossings are at most √2 (2D) or √3 (3D) apart.
 RADIUS = np.float32(0.75)
+# So far (px) outside a periodic image its boundaries are known.
+BEYOND = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class Patches:
         return len(self.grains)
 
 
-def find_patches(labels: IntArray, depth: FloatImage) -> Patches:
+def find_patches(labels: IntArray, depth: FloatImage, periodic: bool = False) -> Patches:
     """Find where boundaries cross between neighbouring pixels.
 
     Parameters
@@ -46,11 +48,17 @@ def find_patches(labels: IntArray, depth: FloatImage) -> Patches:
     depth
         float32 ``(Z, Y, X)``: how far (px) a pixel lies inside its grain. Only values beside a boundary count, and only
         their ratios: anything ≥ 0 that rises evenly from the boundary will do.
+    periodic
+        Opposite edges join: boundaries up to `BEYOND` px outside are listed, too, at places outside the image.
     """
+    frame = [(min(BEYOND, n),) * 2 if periodic and n > 1 else (0, 0) for n in labels.shape]
+    if periodic:
+        labels, depth = np.pad(labels, frame, mode="wrap"), np.pad(depth, frame, mode="wrap")
     place, sides = np.empty((0, 6), np.float32), np.empty((0, 2), np.int32)
     count = _write_patches(labels, depth, place, sides)
     place, sides = np.empty((count, 6), np.float32), np.empty((count, 2), np.int32)
     _write_patches(labels, depth, place, sides)
+    place[:, :3] -= np.array([before for before, _ in frame], dtype=np.float32)
     base = int(labels.max()) + 1
     codes, pair = np.unique(sides[:, 0].astype(np.int64) * base + sides[:, 1], return_inverse=True)
     grains = np.column_stack([codes // base, codes % base]).astype(np.int32)
@@ -68,7 +76,9 @@ def nearest_patches(patches: Patches, labels: IntArray, count: int = 1, reach: f
     """
     nearest = np.full((*labels.shape, count), -1, dtype=np.int32)
     away = np.full((*labels.shape, count), np.inf, dtype=np.float32)
-    _spread(patches.place, patches.pair, labels, np.float32(reach), nearest.reshape(-1), away.reshape(-1))
+    _spread(
+        patches.place, patches.pair, patches.grains, labels, np.float32(reach), nearest.reshape(-1), away.reshape(-1)
+    )
     return nearest
 
 
@@ -76,7 +86,9 @@ def distance_to_patches(patches: Patches, labels: IntArray) -> FloatImage:
     """Distance (px) of every pixel to the boundary of its grain, float32 ``(Z, Y, X)``; infinite where it has none."""
     nearest = np.full((*labels.shape, 1), -1, dtype=np.int32)
     away = np.full((*labels.shape, 1), np.inf, dtype=np.float32)
-    _spread(patches.place, patches.pair, labels, np.float32(np.inf), nearest.reshape(-1), away.reshape(-1))
+    _spread(
+        patches.place, patches.pair, patches.grains, labels, np.float32(np.inf), nearest.reshape(-1), away.reshape(-1)
+    )
     return away[..., 0]
 
 
@@ -186,26 +198,31 @@ def _offer(
 
 @compiled
 def _spread(
-    place: FloatImage, pair: IntArray, labels: IntArray, reach: np.float32, nearest: IntArray, away: FloatImage
+    place: FloatImage,
+    pair: IntArray,
+    grains: IntArray,
+    labels: IntArray,
+    reach: np.float32,
+    nearest: IntArray,
+    away: FloatImage,
 ) -> None:
     """Pass patches on within a grain, in sweeps there and back (as in Danielsson 1980), until nothing changes."""
     depth, height, width = labels.shape
     slots = nearest.size // labels.size
     label = labels.ravel()
-    ends = np.empty((2, 3), np.int64)
     for i in range(place.shape[0]):
-        # Both ends of the line that the patch crosses, and the pixels of their grains around them: patches overlap, so
-        # an end may take another one by a hair that serves the next pixel worse.
-        for k in range(3):
-            ends[0, k], ends[1, k] = int(np.floor(place[i, k])), int(np.ceil(place[i, k]))
-        for e in range(2):
-            own = label[(ends[e, 0] * height + ends[e, 1]) * width + ends[e, 2]]
-            for z in range(max(ends[e, 0] - 1, 0), min(ends[e, 0] + 2, depth)):
-                for y in range(max(ends[e, 1] - 1, 0), min(ends[e, 1] + 2, height)):
-                    for x in range(max(ends[e, 2] - 1, 0), min(ends[e, 2] + 2, width)):
-                        p = (z * height + y) * width + x
-                        if label[p] == own:
-                            _offer(place, pair, i, z, y, x, reach, p * slots, p * slots + slots - 1, nearest, away)
+        # All pixels of the two grains around the line that the patch crosses: patches overlap, so an end may take
+        # another one by a hair that serves the next pixel worse. One outside the image enters it at the edge.
+        first, second = grains[pair[i], 0], grains[pair[i], 1]
+        z0, z1 = max(min(int(np.floor(place[i, 0])), depth - 1) - 1, 0), min(max(int(place[i, 0]) + 3, 1), depth)
+        y0, y1 = max(min(int(np.floor(place[i, 1])), height - 1) - 1, 0), min(max(int(place[i, 1]) + 3, 1), height)
+        x0, x1 = max(min(int(np.floor(place[i, 2])), width - 1) - 1, 0), min(max(int(place[i, 2]) + 3, 1), width)
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                for x in range(x0, x1):
+                    p = (z * height + y) * width + x
+                    if label[p] == first or label[p] == second:
+                        _offer(place, pair, i, z, y, x, reach, p * slots, p * slots + slots - 1, nearest, away)
     steps = np.empty((13, 4), np.int64)
     length = np.empty(13, np.float32)
     n_steps = 0

@@ -1,0 +1,1 @@
+"""Structures that grow and coarsen: Potts, phase field of many grains, spinodal decomposition."""
