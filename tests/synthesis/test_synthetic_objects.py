@@ -60,6 +60,32 @@ def test_cuboids_fill_the_corners_that_disks_leave():
     assert squareness(8.0) > 0.92
 
 
+@pytest.mark.parametrize("shape", [(200, 210), (40, 48, 52)])
+@pytest.mark.parametrize("fraction", [0.3, 0.7])
+def test_gamma_prime_takes_its_fraction_exactly(shape, fraction):
+    m = make(1, shape, form="cuboids", volume_fraction=fraction, exponent=6, diameter=22, gap=1.0, irregularity=0.02)
+    assert np.mean(m.phase == 2) == pytest.approx(fraction, abs=0.002)
+
+
+@pytest.mark.parametrize("azimuth", [0.0, 20.0, -35.0])
+def test_faces_of_gamma_prime_lie_along_the_crystal_axes_with_narrow_channels(azimuth):
+    m = make(
+        3, (300, 300), form="cuboids", volume_fraction=0.7, exponent=8, diameter=36, elongation=1, gap=2.0,
+        irregularity=0.0, rounding=0.02, direction_deg=azimuth, size_dispersion=0.2,
+    )  # fmt: skip
+    signed = ndimage.gaussian_filter(np.where(m.phase == 2, -m.distance, m.distance).clip(-4, 4), 1.0)
+    slope_y, slope_x = np.gradient(signed)
+    on_outline = m.distance < 0.7
+    angle = np.rad2deg(np.arctan2(slope_y, slope_x))[on_outline] - azimuth
+    off_axis = np.abs((angle + 45) % 90 - 45)
+    assert np.mean(off_axis < 12) > 0.6
+    # Were the outlines round, the angles would be even and that share 12/45.
+    channel = 2 * ndimage.distance_transform_edt(m.phase == 1)[m.phase == 1]
+    assert channel.max() < 0.7 * 36
+    pieces, count = ndimage.label(m.phase == 2)
+    assert all(np.unique(m.grains[pieces == k]).size == 1 for k in range(1, count + 1))
+
+
 def test_a_gap_keeps_objects_apart():
     m = make(1, volume_fraction=0.4, diameter=14, gap=3.0, rounding=0.0)
     pieces, count = ndimage.label(m.phase == 2, structure=np.ones((3, 3)))

@@ -152,7 +152,7 @@ class ObjectRanges(Recipe):
             drawn["length"] = max(drawn["diameter"], min(drawn["length"], 2.4 * largest))
         if drawn["number_density"] > 0:
             drawn["volume_fraction"] = 0.0
-        elif drawn["form"] != "precipitates" and drawn["overlap"] != "free":
+        elif drawn["form"] not in ("precipitates", "cuboids") and drawn["overlap"] != "free":
             drawn["volume_fraction"] = min(drawn["volume_fraction"], _fitting(drawn, ndim))
         return Objects(**drawn)
 

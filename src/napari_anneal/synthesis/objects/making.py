@@ -57,7 +57,7 @@ def make_objects(recipe: MicrostructureRecipe, seed: int) -> Parts:
 def _lay(recipe: MicrostructureRecipe, seed: int) -> Laid:
     """Geometry of the recipe's form."""
     form = recipe.objects.form
-    if form == "precipitates":
+    if form in ("precipitates", "cuboids"):
         return grow_precipitates(recipe, seed)
     rng = generator(seed, Step.OBJECTS)
     if form == "fibres":

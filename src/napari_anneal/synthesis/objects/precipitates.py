@@ -19,6 +19,7 @@ from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import find_cells
 from napari_anneal.synthesis.geometry.seeds import clustered, hard_core, relax
 from napari_anneal.synthesis.geometry.tessellation import tessellate
+from napari_anneal.synthesis.objects.cuboids import cuboid_cells
 from napari_anneal.synthesis.objects.laid import Laid
 from napari_anneal.synthesis.objects.outline_distance import measure_outlines
 from napari_anneal.synthesis.objects.recipe import Objects
@@ -28,6 +29,8 @@ from napari_anneal.synthesis.recipe import MicrostructureRecipe
 __all__ = ["grow_precipitates"]
 
 FloatImage = npt.NDArray[np.float32]
+# Cuboids with rounder corners than this would be balls.
+LEAST_EXPONENT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,17 @@ class _Population:
     outside: FloatImage
     owner: npt.NDArray[np.int32]
     seeds: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Room:
+    """The cell of each object (its owner and the px to its border), and the object's centre, half axes and angle."""
+
+    owner: npt.NDArray[np.int32]
+    border: FloatImage
+    seeds: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+    angle: npt.NDArray[np.float64]
 
 
 def grow_precipitates(recipe: MicrostructureRecipe, seed: int) -> Laid:
@@ -58,7 +72,10 @@ def grow_precipitates(recipe: MicrostructureRecipe, seed: int) -> Laid:
         # The number is given, so the size follows from the fraction.
         centres = np.array(recipe.points, dtype=np.float64)
         diameter = (fraction * size / len(centres) / _mean_volume(objects, 1.0, ndim)) ** (1 / ndim)
-    coarse = _grow(recipe, centres, diameter, fraction, None, rng)
+    if objects.form == "cuboids":
+        coarse = _grow_cuboids(recipe, diameter, fraction, rng)
+    else:
+        coarse = _grow(recipe, centres, diameter, fraction, None, rng)
     outside, number = coarse.outside, np.where(coarse.outside < 0, coarse.owner + 2, 1)
     seeds, show = coarse.seeds, np.ones(len(coarse.seeds))
     if objects.fine_fraction > 0:
@@ -124,12 +141,42 @@ def _grow(
     angle = np.deg2rad(objects.direction_deg + objects.direction_spread_deg * rng.normal(size=count))
     cells = find_cells(centres, radius**2)
     owner, border = tessellate(cells, recipe.shape)
-    owner, border = owner.reshape(full), border.reshape(full)
+    places = _Room(owner.reshape(full), border.reshape(full), cells.seeds, axes, angle)
+    return _fill(recipe, places, objects.exponent, diameter, fraction, forbidden, rng)
+
+
+def _grow_cuboids(
+    recipe: MicrostructureRecipe, diameter: float, fraction: float, rng: np.random.Generator
+) -> _Population:
+    """Cuboids of γ′ along the crystal's axes, scaled together until they take the asked fraction."""
+    objects, shape = recipe.objects, recipe.shape
+    if recipe.points is not None:
+        raise InputError("cuboids lie in rows of their own; leave the points out, or use form 'precipitates'.")
+    mean = _mean_volume(objects.model_copy(update={"exponent": 12.0}), diameter, len(shape))
+    spacing = (mean / fraction) ** (1 / len(shape))
+    azimuth = math.radians(objects.direction_deg)
+    cells = cuboid_cells(shape, spacing, objects.elongation, objects.size_dispersion, azimuth, rng)
+    places = _Room(cells.owner, cells.border, cells.seeds, cells.axes, np.full(len(cells.seeds), azimuth))
+    return _fill(recipe, places, max(objects.exponent, LEAST_EXPONENT), diameter, fraction, None, rng)
+
+
+def _fill(
+    recipe: MicrostructureRecipe,
+    room: _Room,
+    exponent: float,
+    diameter: float,
+    fraction: float,
+    forbidden: FloatImage | None,
+    rng: np.random.Generator,
+) -> _Population:
+    """Scale all objects together until they take the asked fraction of the room they have."""
+    objects, owner = recipe.objects, room.owner
+    full = owner.shape
     level, slope = np.empty(full, dtype=np.float32), np.empty(full, dtype=np.float32)
-    object_levels(owner, cells.seeds, axes, angle, objects.exponent, level, slope)
+    object_levels(owner, room.seeds, room.axes, room.angle, exponent, level, slope)
     if objects.irregularity > 0:
         level *= np.exp(np.float32(objects.irregularity) * smooth_noise(full, max(2.0, diameter / 3), rng))
-    blocked = np.float32(objects.gap / 2) - border
+    blocked = np.float32(objects.gap / 2) - room.border
     wanted = round(fraction * level.size)
     if forbidden is not None:
         # Fine objects share out the matrix, all of it, though they only find room in a part.
@@ -145,7 +192,7 @@ def _grow(
         outside = _rounded(outside, sigma_px, wanted)
         if forbidden is not None:
             outside = np.maximum(outside, forbidden)
-    return _Population(outside, owner, cells.seeds)
+    return _Population(outside, owner, room.seeds)
 
 
 def _rounded(outside: FloatImage, sigma: float, wanted: int) -> FloatImage:

@@ -10,7 +10,7 @@ from napari_anneal.recipe_base import Recipe
 
 __all__ = ["Form", "LineShape", "Objects", "Overlap"]
 
-Form = Literal["precipitates", "particles", "pores", "fibres", "dislocations", "nanoparticles"]
+Form = Literal["precipitates", "cuboids", "particles", "pores", "fibres", "dislocations", "nanoparticles"]
 Overlap = Literal["none", "touching", "free"]
 LineShape = Literal["curved", "straight", "loops", "pile_ups"]
 
@@ -24,9 +24,10 @@ class Objects(Recipe):
 
     form: Form = Field(
         "precipitates",
-        description="'precipitates' grow until they meet, coarse and fine; 'particles' and 'pores' keep the shapes "
-        "they are given; 'fibres' are cut across, lie in the plane, or run through a volume; 'dislocations' are lines; "
-        "'nanoparticles' lie on amorphous carbon (TEM, 2D).",
+        description="'precipitates' grow until they meet, coarse and fine; 'cuboids' of γ′ do so in rows along the "
+        "common direction (exponent 4 at least); 'particles' and 'pores' keep the shapes they are given; 'fibres' are "
+        "cut across, lie in the plane, or run through a volume; 'dislocations' are lines; 'nanoparticles' lie on "
+        "amorphous carbon (TEM, 2D).",
     )
     volume_fraction: float = Field(
         0.15, ge=0, le=0.8, description="Share of the image the (coarse) objects take; 0: go by number_density."
