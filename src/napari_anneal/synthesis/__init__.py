@@ -20,6 +20,7 @@ from napari_anneal.synthesis.randomization import AppearanceRanges, GrowthRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 from napari_anneal.synthesis.stream import SyntheticStream
+from napari_anneal.synthesis.transfer.look import RealLook
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis.on_device.batch import MicrostructureBatch, synthesize_batch
@@ -27,16 +28,23 @@ if TYPE_CHECKING:
     from napari_anneal.synthesis.statistics.grains import GrainStatistics, grain_statistics
     from napari_anneal.synthesis.statistics.network import NetworkStatistics, network_statistics
     from napari_anneal.synthesis.torch_dataset import StreamDataset
+    from napari_anneal.synthesis.transfer.matching import Matched, look_distance, match_image
+    from napari_anneal.synthesis.transfer.shift import BoundaryShift, boundary_shift
 
 # Names whose modules load a compiler, SciPy or torch: where each lives, below this package.
 _HEAVY = {
+    "BoundaryShift": "transfer.shift",
     "ClosedCells": "statistics.closing",
     "GrainStatistics": "statistics.grains",
     "MicrostructureBatch": "on_device.batch",
+    "Matched": "transfer.matching",
     "NetworkStatistics": "statistics.network",
     "StreamDataset": "torch_dataset",
+    "boundary_shift": "transfer.shift",
     "close_cells": "statistics.closing",
     "grain_statistics": "statistics.grains",
+    "look_distance": "transfer.matching",
+    "match_image": "transfer.matching",
     "network_statistics": "statistics.network",
     "synthesize_batch": "on_device.batch",
 }
@@ -45,17 +53,20 @@ __all__ = [
     "PRESETS",
     "Appearance",
     "AppearanceRanges",
+    "BoundaryShift",
     "Choice",
     "ClosedCells",
     "GrainStatistics",
     "Growth",
     "GrowthRanges",
+    "Matched",
     "Microstructure",
     "MicrostructureBatch",
     "MicrostructureRecipe",
     "NetworkStatistics",
     "ObjectRanges",
     "Objects",
+    "RealLook",
     "RecipeRanges",
     "SavedPairs",
     "Span",
@@ -63,8 +74,11 @@ __all__ = [
     "SyntheticStream",
     "as_command",
     "as_python",
+    "boundary_shift",
     "close_cells",
     "grain_statistics",
+    "look_distance",
+    "match_image",
     "network_statistics",
     "preset",
     "preset_ranges",

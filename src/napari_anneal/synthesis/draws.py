@@ -26,6 +26,7 @@ class Step(IntEnum):
     NUDGES = 40
     GROWTH = 20
     DECOMPOSITION = 21
+    MATCH = 50
 
 
 def generator(seed: int, step: Step) -> np.random.Generator:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.memory import refuse_too_large
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -91,21 +92,30 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
     """
     check_seed(seed)
     refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved, recipe.growth_grid)
+    look = recipe.real_look
+    drawn = recipe if look is None else recipe.model_copy(update={"appearance": _without_detector(recipe.appearance)})
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":
         from napari_anneal.synthesis.objects.making import make_objects
 
-        parts = make_objects(recipe, int(seed))
+        parts = make_objects(drawn, int(seed))
     elif recipe.growth.method != "none":
         from napari_anneal.synthesis.growth.grains import make_grown_grains
 
-        parts = make_grown_grains(recipe, int(seed))
+        parts = make_grown_grains(drawn, int(seed))
     else:
         from napari_anneal.synthesis.grains import make_grains
 
-        parts = make_grains(recipe, int(seed))
+        parts = make_grains(drawn, int(seed))
+    image = parts.image
+    if look is not None:
+        from napari_anneal.synthesis.transfer.matching import match_image
+        from napari_anneal.synthesis.transfer.noise import Noise
+
+        bare = Noise(0.0, 0.0)
+        image = match_image(image, look, int(seed), noise=bare, grains=parts.grains, distance=parts.distance).image
     return Microstructure(
-        image=parts.image,
+        image=image,
         grains=parts.grains,
         boundary=parts.distance <= recipe.boundary_width / 2,
         distance=parts.distance,
@@ -115,6 +125,14 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         recipe=recipe,
         seed=int(seed),
     )
+
+
+def _without_detector(appearance: Appearance) -> Appearance:
+    """All but the noise, which comes from the real images."""
+    if appearance.rung == 4:
+        return appearance.model_copy(update={"rung": 3})
+    # At this dose the noise is far below one grey level of 16 bits.
+    return appearance.model_copy(update={"dose": 1e12, "read_noise": 0.0, "hot_pixels": 0.0})
 
 
 def check_seed(seed: int) -> None:

@@ -13,6 +13,7 @@ from napari_anneal.synthesis.growth.recipe import Growth, GrowthMethod
 from napari_anneal.synthesis.objects.recipe import Form, LineShape, Objects, Overlap
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
+from napari_anneal.synthesis.transfer.look import RealLook
 
 __all__ = ["AppearanceRanges", "GrowthRanges", "ObjectRanges", "RecipeRanges"]
 
@@ -235,6 +236,7 @@ class RecipeRanges(Recipe):
     second_phase: Span = _span(0.05, 0.5, often=0.2)
     objects: ObjectRanges = Field(default_factory=ObjectRanges, description="Ranges of the objects.")
     appearance: AppearanceRanges = Field(default_factory=AppearanceRanges, description="Ranges of the appearance.")
+    real_look: RealLook | None = Field(None, description="How real images look, for every image to be matched to.")
 
     size_cv: Span = Field(
         default=Span(low=0.0, high=0.0),

@@ -14,6 +14,7 @@ from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.growth.recipe import Growth
 from napari_anneal.synthesis.objects.recipe import Objects
+from napari_anneal.synthesis.transfer.look import RealLook
 
 __all__ = ["SMALLEST_GRAIN", "MicrostructureRecipe"]
 
@@ -87,6 +88,11 @@ class MicrostructureRecipe(Recipe):
     growth: Growth = Field(default_factory=Growth, description="How grains grow from the cells of the seeds.")
     objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
     appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
+    real_look: RealLook | None = Field(
+        None,
+        description="How real images look, for the image to be matched to: sharpness, grey levels, and their noise "
+        "instead of the detector's. See RealLook.estimate.",
+    )
 
     @field_validator("shape", "spacing", "points", "target_sizes", mode="before")
     @classmethod
