@@ -73,6 +73,49 @@ def test_weights_that_undo_the_lift_equal_brute_force():
     assert_equals_brute_force(seeds, (seeds**2).sum(axis=1), np.eye(2), (5, 6))
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("heavy", [1e9, 1e15])
+def test_weights_beyond_what_numbers_can_resolve_still_end(ndim, heavy):
+    # Weights so large that their differences are lost: a walk by rounded planes alone could go in circles for ever.
+    rng = np.random.default_rng(9)
+    seeds = uniform((20,) * ndim, 150, rng)
+    weights = heavy + 30 * rng.random(150)
+    labels, _ = tessellate(find_cells(seeds, weights), (20,) * ndim)
+    power, _, _ = brute_force(seeds, weights, np.eye(ndim), (20,) * ndim)
+    ours = power[np.arange(power.shape[0]), labels.ravel()]
+    assert (ours - power.min(axis=1)).max() <= 4 * np.spacing(heavy)
+
+
+def test_seeds_on_a_lattice_in_space_equal_brute_force():
+    # Eight cells meet in every corner, which a plane then passes through without cutting anything off.
+    lattice = np.stack(np.meshgrid(*[np.arange(0, 9, 2.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    assert_equals_brute_force(lattice, None, np.eye(3), (9, 9, 9))
+    cells = find_cells(lattice)
+    owner = np.repeat(np.arange(125), np.diff(cells.start))
+    apart = np.linalg.norm(lattice[owner] - lattice[cells.neighbour], axis=1)
+    # Those across a face are all there; cells that meet in an edge or a corner only may be.
+    assert (np.bincount(owner[apart == 2], minlength=125) == (6 - (lattice == 0).sum(1) - (lattice == 8).sum(1))).all()
+    assert apart.max() <= 2 * np.sqrt(3)
+    shaken = lattice + 1e-6 * np.random.default_rng(10).integers(-3, 4, lattice.shape)
+    assert_equals_brute_force(shaken, None, np.eye(3), (9, 9, 9))
+    assert_equals_brute_force(np.repeat(lattice, 2, axis=0), np.tile([0.0, 1.0], len(lattice)), np.eye(3), (9, 9, 9))
+
+
+@given(seed=st.integers(0, 2**32), ndim=st.sampled_from([2, 3]), spread=st.sampled_from([0.0, 4.0, 400.0]))
+def test_neighbours_are_mutual_and_share_the_number_of_their_boundary(seed, ndim, spread):
+    rng = np.random.default_rng(seed)
+    seeds = rng.integers(0, 6, (40, ndim)).astype(float)  # many in one place, on lines and in fours
+    cells = find_cells(seeds, spread * rng.random(40))
+    owner = np.repeat(np.arange(40), np.diff(cells.start))
+    rows = zip(owner, cells.neighbour, cells.pair, cells.planes, strict=True)
+    edges = {(i, j): (k, tuple(plane)) for i, j, k, plane in rows}
+    assert len(edges) == len(owner)
+    for (i, j), (pair, plane) in edges.items():
+        assert edges[j, i][0] == pair
+        np.testing.assert_allclose(edges[j, i][1], -np.array(plane), atol=1e-12)
+    assert sorted(set(cells.pair.tolist())) == list(range(cells.n_pairs))
+
+
 def test_more_seeds_than_pixels():
     rng = np.random.default_rng(0)
     assert_equals_brute_force(uniform((5, 6), 400, rng), None, np.eye(2), (5, 6))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +49,14 @@ class Cells:
     def n_pairs(self) -> int:
         """Number of boundaries between two cells."""
         return self.neighbour.size // 2
+
+    @cached_property
+    def crossings(self) -> FloatArray:
+        """Where rows leave a cell by each of its planes, see `row_crossings`; float64 ``(E, 3)``."""
+        from napari_anneal.synthesis.geometry.envelope import row_crossings
+
+        crossings: FloatArray = row_crossings(self.planes)
+        return crossings
 
     @property
     def an_owner(self) -> int:

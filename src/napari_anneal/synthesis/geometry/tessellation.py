@@ -55,8 +55,8 @@ def tessellate(
 
     def work(part: tuple[int, int]) -> None:
         fill_rows(
-            cells.start, cells.neighbour, cells.planes, cells.an_owner, first, part[0], part[1], with_distance,
-            labels, distance,
+            cells.start, cells.neighbour, cells.planes, cells.crossings, cells.an_owner, first, *part,
+            with_distance, labels, distance,
         )  # fmt: skip
 
     if workers == 1:
