@@ -1,8 +1,19 @@
 """Fine-tuning as continued optimization: the recipe, the loop that follows it, and the events it tells."""
 
+from napari_anneal.training.lr_finder import RateCurve, find_rate, with_head_rate
 from napari_anneal.training.presets import PRESETS, recommend
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.stages import Stage
 
-__all__ = ["PRESETS", "FineTuneRecipe", "Run", "Stage", "fine_tune", "recommend"]
+__all__ = [
+    "PRESETS",
+    "FineTuneRecipe",
+    "RateCurve",
+    "Run",
+    "Stage",
+    "find_rate",
+    "fine_tune",
+    "recommend",
+    "with_head_rate",
+]

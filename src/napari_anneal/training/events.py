@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from napari_anneal.models.layer_groups import GroupName
 
-__all__ = ["EpochDone", "Event", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
+__all__ = ["EpochDone", "Event", "NoiseScaleRead", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class NoiseScaleRead:
+    """The gradient noise scale was read off: ``scale`` in patches (``None``: too noisy to say), and what it means."""
+
+    step: int
+    scale: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """One sentence the user should read; the run goes on."""
 
@@ -83,4 +92,4 @@ class RunFinished:
     seconds: float
 
 
-Event = RunStarted | StageStarted | StepDone | EpochDone | Notice | RunFinished
+Event = RunStarted | StageStarted | StepDone | EpochDone | NoiseScaleRead | Notice | RunFinished

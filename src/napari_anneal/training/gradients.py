@@ -15,7 +15,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-__all__ = ["backward", "is_out_of_memory", "random_state", "set_random_state"]
+from napari_anneal.devices import Precision, autocast
+
+__all__ = ["backward", "forward_pass", "is_out_of_memory", "random_state", "set_random_state"]
 
 
 def backward(
@@ -59,6 +61,17 @@ def backward(
         set_random_state(images.device, state)  # dropout must fall as it fell the first time
         forward(piece).backward(share)  # type: ignore[no-untyped-call]
     return loss.item()
+
+
+def forward_pass(network: nn.Module, precision: Precision) -> Callable[[Tensor], Tensor]:
+    """Forward pass of a network in a precision: images ``(N, C, Y, X)`` to logits ``(N, K, Y, X)``."""
+
+    def forward(images: Tensor) -> Tensor:
+        with autocast(images.device, precision):
+            logits: Tensor = network(images)
+        return logits
+
+    return forward
 
 
 def is_out_of_memory(error: BaseException) -> bool:

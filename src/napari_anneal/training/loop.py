@@ -19,9 +19,10 @@ from napari_anneal.devices import autocast
 from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.training.batches import PatchSource, batches, validation_batches
-from napari_anneal.training.events import EpochDone, Event, Notice, RunFinished, StageStarted, StepDone
-from napari_anneal.training.gradients import backward, is_out_of_memory, random_state, set_random_state
+from napari_anneal.training.events import EpochDone, Event, NoiseScaleRead, Notice, RunFinished, StageStarted, StepDone
+from napari_anneal.training.gradients import backward, forward_pass, is_out_of_memory, random_state, set_random_state
 from napari_anneal.training.losses import PaintedLoss
+from napari_anneal.training.noise_scale import NoiseScale, squared_norm, squared_norm_of_half
 from napari_anneal.training.optimizers import set_rates
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.stages import Stage
@@ -70,6 +71,7 @@ def train(
     """
     augment = Augmenter(recipe.augmentation)
     began = time.monotonic() - state.progress.seconds
+    noise = NoiseScale()
 
     while state.progress.stage < len(recipe.stages) and state.progress.reason in RUNNING:
         stage = recipe.stages[state.progress.stage]
@@ -94,8 +96,9 @@ def train(
             rates = set_rates(optimizer, stage, progress.local, length, scale)
             optimizer.zero_grad(set_to_none=True)
             loss, smaller = accumulate(state, recipe, loss_of, images, labels)
-            if smaller:
-                yield Notice(smaller)
+            told: list[Event] = [Notice(smaller)] if smaller else []
+            if recipe.noise_scale_every and (progress.step + 1) % recipe.noise_scale_every == 0:
+                told.extend(measure_noise(state, recipe, loss_of, noise, images, labels))
             nn.utils.clip_grad_norm_(state.network.parameters(), recipe.max_gradient)
             optimizer.step()
             progress.step += 1
@@ -103,7 +106,7 @@ def train(
             progress.losses.append(loss)
             progress.seconds = time.monotonic() - began
             total, left = _left(state, data, recipe)
-            told: list[Event] = [StepDone(progress.step, total, loss, rates, left)]
+            told.append(StepDone(progress.step, total, loss, rates, left))
 
             over = progress.local == length
             if math.isfinite(loss) and (over or progress.local % data.steps_per_epoch == 0):
@@ -143,12 +146,7 @@ def accumulate(
     """Gradients of one batch; where memory does not suffice, of half as many images at a time, and say so."""
     progress, said = state.progress, ""
     random = random_state(images.device)
-
-    def forward(piece: torch.Tensor) -> torch.Tensor:
-        with autocast(images.device, recipe.precision):
-            logits: torch.Tensor = state.network(piece)
-        return logits
-
+    forward = forward_pass(state.network, recipe.precision)
     while True:
         at_once = min(progress.micro_batch or recipe.micro_batch or len(images), len(images))
         try:
@@ -166,6 +164,24 @@ def accumulate(
             f"Memory did not suffice for {at_once} patches at once, so {progress.micro_batch} are computed at a time; "
             "the batch and the result stay as they were."
         )
+
+
+def measure_noise(
+    state: RunState,
+    recipe: FineTuneRecipe,
+    loss_of: PaintedLoss,
+    noise: NoiseScale,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> list[Event]:
+    """Read off the gradient noise scale, at the cost of half a step; not where memory is short or a batch is one."""
+    if len(images) < 2 or state.progress.micro_batch or recipe.micro_batch:
+        return []
+    forward = forward_pass(state.network, recipe.precision)
+    whole = squared_norm(p.grad for p in state.network.parameters() if p.requires_grad)
+    part = squared_norm_of_half(forward, state.network, loss_of, images, labels)
+    noise.update(part, whole, len(images) // 2, len(images))
+    return [NoiseScaleRead(state.progress.step + 1, noise.value, noise.sentence(len(images)))]
 
 
 def end_epoch(

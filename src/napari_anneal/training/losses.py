@@ -111,8 +111,8 @@ class PaintedLoss(nn.Module):
         return (loss * weight).sum() / weight.sum()
 
 
-def loss_of_recipe(recipe: FineTuneRecipe, weights: torch.Tensor | None, classes: int) -> PaintedLoss:
-    """Loss that a recipe asks for.
+def loss_of_recipe(recipe: FineTuneRecipe, painted: torch.Tensor | None, classes: int) -> PaintedLoss:
+    """Loss that a recipe asks for; ``painted`` are the painted pixels of each class, ``None`` where all count alike.
 
     Raises
     ------
@@ -121,6 +121,7 @@ def loss_of_recipe(recipe: FineTuneRecipe, weights: torch.Tensor | None, classes
     """
     if recipe.cldice and (recipe.cldice_class or 1) > classes:
         raise InputError(f"cldice_class {recipe.cldice_class} is none of the {classes} classes; choose one of them.")
+    weights = class_weights(painted) if recipe.balance_classes and painted is not None else None
     return PaintedLoss(
         recipe.cross_entropy,
         recipe.dice,

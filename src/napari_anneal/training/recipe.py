@@ -71,6 +71,9 @@ class FineTuneRecipe(Recipe):
         description="What is done to training patches (never to validation).",
     )
     max_gradient: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    noise_scale_every: int = Field(
+        50, ge=0, description="Steps between two readings of the gradient noise scale (half a step each); 0: never."
+    )
     patience: int = Field(10, ge=1, description="A stage ends early after this many epochs without a better loss.")
     validation_patches: int = Field(48, ge=1, description="Most patches looked at in a validation.")
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")

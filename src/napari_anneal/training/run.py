@@ -27,7 +27,7 @@ from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
 from napari_anneal.training.gradients import is_out_of_memory
 from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.loop import train
-from napari_anneal.training.losses import class_weights, loss_of_recipe
+from napari_anneal.training.losses import loss_of_recipe
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_lock import locked
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
@@ -108,8 +108,7 @@ def fine_tune(
     device = pick_device(recipe.device)
     _create(folder)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    weights = class_weights(prepared.painted) if recipe.balance_classes and prepared.painted is not None else None
-    loss_of = loss_of_recipe(recipe, weights, len(prepared.classes)).to(device)
+    loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
     card = BundleCard(
         name=folder.name if folder else "",
         architecture=begun.spec,
