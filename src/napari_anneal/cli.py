@@ -69,9 +69,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Argument(help="Folder to create: images/, labels/, grains/ and recipe.json.")],
+    out: Annotated[Path, typer.Argument(help="Folder of pairs to create; or one .ome.zarr for a volume of any size.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="A recipe.json that lies beside synthetic data; it makes them again.")
+        Path | None, typer.Option(help="The recipe.json beside synthetic data, or a volume: makes it again.")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -94,7 +94,7 @@ def synthesize(
     json_: Json = False,
 ) -> None:
     """Make synthetic microstructures with perfect labels (1 grain, 2 boundary); short options come before --set."""
-    from napari_anneal.synthesis import save_pairs
+    from napari_anneal.synthesis import RecipeRanges, save_pairs, synthesize_volume
     from napari_anneal.synthesis.recipe_file import read_recipe, recipe_from_words
 
     short = {
@@ -114,6 +114,14 @@ def synthesize(
     asked = recipe_from_words(changes, ranges=randomize) if recipe is None else read_recipe(recipe, changes)
     first = (asked.seed or 0) if seed is None else seed
     many = (asked.count or 1) if count is None else count
+    if out.suffix.lower() == ".zarr":
+        if isinstance(asked.recipe, RecipeRanges) or many != 1:
+            _refuse(f"{out} takes one volume of one recipe; leave out --randomize and --count, or name a folder.")
+        with _bar("synthesizing") as advance:
+            synthesize_volume(asked.recipe, first, out, progress=advance, overwrite=overwrite)
+        size = list(asked.recipe.shape)
+        _result(json_, {"volume": str(out), "shape": size, "seed": first}, f"volume {size} written to {out}")
+        return
     with _bar("synthesizing") as advance:
         saved = save_pairs(asked.recipe, first, many, out, progress=advance, overwrite=overwrite)
     _result(

@@ -163,5 +163,5 @@ def test_pixels_are_counted_alike_in_slabs_and_at_once(monkeypatch):
     cells = find_cells(seeds, weights, metric)
     whole = pixel_counts(cells, (20, 30, 40))
     assert whole.sum() == 20 * 30 * 40
-    monkeypatch.setattr("napari_anneal.synthesis.geometry.transport.COUNTED_AT_ONCE", 3 * 30 * 40)
+    monkeypatch.setattr("napari_anneal.synthesis.geometry.tessellation.PIXELS_AT_ONCE", 3 * 30 * 40)
     np.testing.assert_array_equal(pixel_counts(cells, (20, 30, 40)), whole)

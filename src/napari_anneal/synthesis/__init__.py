@@ -21,6 +21,7 @@ from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 from napari_anneal.synthesis.stream import SyntheticStream
 from napari_anneal.synthesis.transfer.look import RealLook
+from napari_anneal.synthesis.volume import synthesize_volume
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis.on_device.batch import MicrostructureBatch, synthesize_batch
@@ -85,6 +86,7 @@ __all__ = [
     "save_pairs",
     "synthesize",
     "synthesize_batch",
+    "synthesize_volume",
     "target_sizes",
 ]
 

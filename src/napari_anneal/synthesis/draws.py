@@ -29,6 +29,6 @@ class Step(IntEnum):
     MATCH = 50
 
 
-def generator(seed: int, step: Step) -> np.random.Generator:
-    """Return the generator of one step of the synthesis of ``seed``."""
-    return np.random.default_rng([seed, int(step)])
+def generator(seed: int, step: Step, *part: int) -> np.random.Generator:
+    """Return the generator of one step of the synthesis of ``seed``, or of a part of that step (a plane, say)."""
+    return np.random.default_rng([seed, int(step), *part])

@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_anneal.errors import InputError
 from napari_anneal.samples.placing import readable_bytes
 
-__all__ = ["free_memory", "refuse_too_large"]
+__all__ = ["free_memory", "refuse_more_memory", "refuse_too_large"]
 
 # Peak of a whole pair: labels, distance, phase, image and the temporary fields of the appearance.
 BYTES_PER_PIXEL = 44
@@ -25,11 +25,15 @@ def refuse_too_large(shape: tuple[int, ...], n_seeds: int, curved: bool = False,
     """Raise `InputError`, saying how much memory would be needed, when that is more than the machine has free."""
     per_pixel = BYTES_PER_CURVED_PIXEL if curved else BYTES_PER_PIXEL
     needed = math.prod(shape) * per_pixel + n_seeds * BYTES_PER_SEED + grid * BYTES_PER_GRID_STEP
+    refuse_more_memory(needed, f"a microstructure of shape {shape} with {n_seeds} seeds", "a smaller shape")
+
+
+def refuse_more_memory(needed: int, what: str, instead: str) -> None:
+    """Raise `InputError`, saying how much ``what`` needs and what to use ``instead``, when less memory is free."""
     free = free_memory()
     if free is not None and needed > free:
         raise InputError(
-            f"a microstructure of shape {shape} with {n_seeds} seeds needs about {readable_bytes(needed)} of memory "
-            f"and {readable_bytes(free)} are free; use a smaller shape."
+            f"{what} needs about {readable_bytes(needed)} of memory and {readable_bytes(free)} are free; use {instead}."
         )
 
 

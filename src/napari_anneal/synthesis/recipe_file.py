@@ -52,8 +52,8 @@ def read_recipe(path: str | Path, changes: Iterable[str] = ()) -> RecipeFile:
     Parameters
     ----------
     path
-        What `RecipeFile.to_json` wrote, or the bare JSON of a `MicrostructureRecipe` or of `RecipeRanges` (told apart
-        by the settings that only ranges have).
+        What `RecipeFile.to_json` wrote, a volume that `synthesize_volume` wrote, or the bare JSON of a
+        `MicrostructureRecipe` or of `RecipeRanges` (told apart by the settings that only ranges have).
     changes
         ``field=value`` words, see `change_settings`.
 
@@ -63,8 +63,11 @@ def read_recipe(path: str | Path, changes: Iterable[str] = ()) -> RecipeFile:
         No such file, not JSON, or a setting that is unknown or out of range.
     """
     path = Path(path)
+    store = path / "zarr.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads((store if store.is_file() else path).read_text(encoding="utf-8"))
+        if store.is_file():
+            content = content.get("attributes", {}).get("napari-anneal", {"zarr": "of another origin"})
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}); check the name.") from error
     except ValueError as error:

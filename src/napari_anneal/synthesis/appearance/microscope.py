@@ -7,12 +7,14 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.appearance.artefacts import damage_specimen, disturb_lines, disturb_scan
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.smooth_noise import NoiseField, noise_field
 from napari_anneal.synthesis.draws import Step, generator
 
-__all__ = ["blur", "detect", "gaussian_blur", "take_image"]
+__all__ = ["TRUNCATE", "blur", "detect", "focus_field", "focused", "gaussian_blur", "take_image"]
 
 FloatImage = npt.NDArray[np.float32]
+# Deviations after which a Gaussian is cut off.
+TRUNCATE = 3.0
 
 
 def take_image(specimen: FloatImage, look: Appearance, seed: int) -> FloatImage:
@@ -39,12 +41,22 @@ def take_image(specimen: FloatImage, look: Appearance, seed: int) -> FloatImage:
 
 def blur(image: FloatImage, look: Appearance, rng: np.random.Generator) -> FloatImage:
     """Rung 3: Gaussian point spread, with astigmatism, and with a defocus that varies over the field."""
+    focus = None if look.defocus_variation == 0 else focus_field(image.shape, rng).whole()
+    return focused(image, look, focus)
+
+
+def focus_field(shape: tuple[int, ...], rng: np.random.Generator) -> NoiseField:
+    """How the focus varies over an image of the shape ``(Z, Y, X)``."""
+    return noise_field(shape, max(shape) / 2, rng)
+
+
+def focused(image: FloatImage, look: Appearance, focus: FloatImage | None) -> FloatImage:
+    """Blur an image by the point spread, and by the defocus where ``focus`` (of mean 0 and deviation 1) is high."""
     sharp = gaussian_blur(image, look.psf_sigma, look.astigmatism)
-    if look.defocus_variation == 0:
+    if focus is None:
         return sharp
     worst = gaussian_blur(sharp, look.defocus_variation, look.astigmatism)
-    field = smooth_noise(image.shape, max(image.shape) / 2, rng)
-    share = np.clip(np.float32(0.5) + np.float32(0.5) * field, 0, 1)
+    share = np.clip(np.float32(0.5) + np.float32(0.5) * focus, 0, 1)
     return np.asarray(sharp + share * (worst - sharp), dtype=np.float32)
 
 
@@ -55,7 +67,7 @@ def gaussian_blur(image: FloatImage, sigma: float, astigmatism: float = 0.0) -> 
     for axis, n in enumerate(image.shape):
         width = sigma * (1, 1 - astigmatism, 1 + astigmatism)[axis]
         if n > 1 and width > 0.05:
-            image = gaussian_filter1d(image, width, axis=axis, mode="nearest", truncate=3.0)
+            image = gaussian_filter1d(image, width, axis=axis, mode="nearest", truncate=TRUNCATE)
     return image
 
 

@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["POWER_PER_AXIS", "smooth_noise"]
+__all__ = ["POWER_PER_AXIS", "NoiseField", "noise_field", "smooth_noise"]
 
 FloatImage = npt.NDArray[np.float32]
 # Mean square of a cubic B-spline of unit white noise, per axis: ∫ of the summed squared weights over one knot interval.
 POWER_PER_AXIS = 151 / 315
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseField:
+    """A smooth random field that is known by its knots alone, so that any plane of it can be had."""
+
+    shape: tuple[int, ...]
+    coarse: FloatImage
+    step: npt.NDArray[np.float64]
+    phase: npt.NDArray[np.float64]
+
+    def whole(self) -> FloatImage:
+        """The field, float32 ``(Z, Y, X)``."""
+        out = np.empty(self.shape, dtype=np.float32)
+        spline_rows(self.coarse, self.step, self.phase, out)
+        return out
+
+    def plane(self, z: int) -> FloatImage:
+        """Plane ``z`` of the field, float32 ``(1, Y, X)``: the same bits as in the whole."""
+        out = np.empty((1, *self.shape[1:]), dtype=np.float32)
+        phase = self.phase.copy()
+        phase[0] += z / self.step[0]
+        spline_rows(self.coarse, self.step, phase, out)
+        return out
+
+
+def noise_field(
+    shape: tuple[int, ...], length: float | tuple[float, float, float], rng: np.random.Generator
+) -> NoiseField:
+    """Draw the knots of a Gaussian random field of mean 0 and deviation 1 that varies over ``length`` px."""
+    varying = [n > 1 for n in shape]
+    step = np.maximum(np.broadcast_to(np.asarray(length, dtype=np.float64), 3), 1.0)
+    knots = [int(np.ceil(n / s)) + 4 if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
+    coarse = rng.standard_normal(knots, dtype=np.float32)
+    coarse *= np.float32(POWER_PER_AXIS ** (-sum(varying) / 2))
+    # A random phase, so that no image has its knots on the same pixels as another.
+    return NoiseField(tuple(shape), coarse, step.copy(), rng.random(3))
 
 
 def smooth_noise(
@@ -22,15 +61,7 @@ def smooth_noise(
     A 2D field is asked for with Z = 1; three lengths (Z, Y, X) make streaks. Twice continuously differentiable, so a
     shift by it bends without kinks.
     """
-    varying = [n > 1 for n in shape]
-    step = np.maximum(np.broadcast_to(np.asarray(length, dtype=np.float64), 3), 1.0)
-    knots = [int(np.ceil(n / s)) + 4 if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
-    coarse = rng.standard_normal(knots, dtype=np.float32)
-    coarse *= np.float32(POWER_PER_AXIS ** (-sum(varying) / 2))
-    out = np.empty(shape, dtype=np.float32)
-    # A random phase, so that no image has its knots on the same pixels as another.
-    spline_rows(coarse, step.copy(), rng.random(3), out)
-    return out
+    return noise_field(shape, length, rng).whole()
 
 
 @compiled

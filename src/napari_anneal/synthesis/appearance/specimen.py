@@ -7,13 +7,23 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.appearance.paint import paint_grains, paint_patches
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.smooth_noise import NoiseField, noise_field
 from napari_anneal.synthesis.geometry.cells import Cells
 from napari_anneal.synthesis.geometry.coverage import boundary_coverage
 from napari_anneal.synthesis.geometry.patches import Patches, nearest_patches
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
-__all__ = ["clean_grains", "edge_table", "grain_table", "polished_grains", "polished_labels", "surface", "unit_vectors"]
+__all__ = [
+    "clean_grains",
+    "composed",
+    "edge_table",
+    "grain_table",
+    "polished_grains",
+    "polished_labels",
+    "surface",
+    "surface_fields",
+    "unit_vectors",
+]
 
 FloatImage = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
@@ -86,14 +96,26 @@ def surface(
     look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
     """Texture, roughness and swelling of grooves (float32 ``(Z, Y, X)``) and the settings for the brushes of grains."""
-    texture = smooth_noise(shape, look.texture_length, rng)
-    # A second, finer octave: real surfaces vary on more than one length.
-    texture += np.float32(0.5) * smooth_noise(shape, look.texture_length / 3, rng)
-    rough = smooth_noise(shape, max(3.0, look.groove_width), rng)
+    return composed(look, *(field.whole() for field in surface_fields(look, shape, rng)))
+
+
+def surface_fields(
+    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
+) -> tuple[NoiseField, NoiseField, NoiseField]:
+    """Draw the texture, its finer octave (real surfaces vary on more than one length) and the roughness of grooves."""
+    lengths = look.texture_length, look.texture_length / 3, max(3.0, look.groove_width)
+    texture, fine, rough = (noise_field(shape, length, rng) for length in lengths)
+    return texture, fine, rough
+
+
+def composed(
+    look: Appearance, texture: FloatImage, fine: FloatImage, rough: FloatImage
+) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
+    """Make what `surface` returns from the fields of `surface_fields`, of a whole image or of a part."""
     angle = np.deg2rad(look.relief_direction_deg)
     swell = np.exp(np.float32(look.groove_roughness) * rough)
     settings = np.array([look.mean_grey, look.groove_texture, look.groove_softness, 0.0, np.sin(angle), np.cos(angle)])
-    return texture, rough, swell, settings
+    return texture + np.float32(0.5) * fine, rough, swell, settings
 
 
 def grain_table(

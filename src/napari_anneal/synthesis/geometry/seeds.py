@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.geometry.cells import find_cells
-from napari_anneal.synthesis.geometry.tessellation import tessellate
+from napari_anneal.synthesis.geometry.tessellation import label_slabs
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
 __all__ = ["blue_noise", "clustered", "hard_core", "place_seeds", "relax", "uniform"]
@@ -76,15 +76,16 @@ def clustered(
 
 def relax(seeds: FloatArray, shape: tuple[int, ...], rounds: int, metric: FloatArray | None = None) -> FloatArray:
     """Lloyd's algorithm: move every seed to the centroid of its pixels, ``rounds`` times (the cells become even)."""
+    ndim = len(shape)
     for _ in range(rounds):
-        labels, _ = tessellate(find_cells(seeds, None, metric), shape, with_distance=False)
-        flat = labels.ravel()
-        size = np.bincount(flat, minlength=len(seeds))
+        size, total = np.zeros(len(seeds)), np.zeros((len(seeds), ndim))
+        for first, labels in label_slabs(find_cells(seeds, None, metric), shape):
+            flat = labels.ravel()
+            size += np.bincount(flat, minlength=len(seeds))
+            for axis, n in enumerate(labels.shape):
+                place = np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(ndim)])
+                place += first if axis == 0 else 0
+                total[:, axis] += np.bincount(flat, np.broadcast_to(place, labels.shape).ravel(), minlength=len(seeds))
         owned = size > 0
-        moved = seeds.copy()
-        for axis, n in enumerate(shape):
-            place = np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(len(shape))])
-            total = np.bincount(flat, np.broadcast_to(place, shape).ravel(), minlength=len(seeds))
-            moved[owned, axis] = total[owned] / size[owned]
-        seeds = moved
+        seeds = np.where(owned[:, None], total / np.maximum(size, 1)[:, None], seeds)
     return seeds

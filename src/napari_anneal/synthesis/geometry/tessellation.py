@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -10,7 +12,10 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.geometry.cells import Cells
 
-__all__ = ["tessellate"]
+__all__ = ["label_slabs", "tessellate"]
+
+# Pixels of the slabs in which all labels of a shape are gone through.
+PIXELS_AT_ONCE = 1 << 24
 
 
 def tessellate(
@@ -68,3 +73,14 @@ def tessellate(
     if not with_distance:
         return labels.reshape(shape), np.empty(0, dtype=np.float32)
     return labels.reshape(shape), distance.reshape(shape)
+
+
+def label_slabs(cells: Cells, shape: tuple[int, ...]) -> Iterator[tuple[int, npt.NDArray[np.int32]]]:
+    """Labels of the whole, a slab along the first axis at a time: yields its first index and its labels.
+
+    For what is counted over all pixels of a shape whose labels need not fit into memory.
+    """
+    step = max(1, PIXELS_AT_ONCE // math.prod(shape[1:]))
+    for first in range(0, shape[0], step):
+        slab = (min(step, shape[0] - first), *shape[1:])
+        yield first, tessellate(cells, slab, origin=(first,) + (0,) * (len(shape) - 1), with_distance=False)[0]

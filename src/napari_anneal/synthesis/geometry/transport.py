@@ -10,7 +10,6 @@ which no cell is empty, as long as none becomes so. Moving the seeds to the cent
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from napari_anneal.errors import InputError
 from napari_anneal.synthesis.geometry.cells import Cells, find_cells
 from napari_anneal.synthesis.geometry.measure import CellMeasures, measure_cells
-from napari_anneal.synthesis.geometry.tessellation import tessellate
+from napari_anneal.synthesis.geometry.tessellation import label_slabs
 
 __all__ = ["fit_sizes", "pixel_counts"]
 
@@ -32,7 +31,6 @@ OFF_SHARE, OFF_PIXELS = 0.01, 1.0
 PIXEL_ROUNDS = 30
 # How far (px, along each axis) and how often the seeds of the last few wrong cells are moved.
 NUDGE, NUDGES = 0.15, 3
-COUNTED_AT_ONCE = 1 << 24
 
 
 def fit_sizes(
@@ -87,10 +85,7 @@ def fit_sizes(
 def pixel_counts(cells: Cells, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Pixels of every cell, counted a slab at a time: labels of the whole need not fit into memory."""
     counts = np.zeros(len(cells.seeds), dtype=np.int64)
-    step = max(1, COUNTED_AT_ONCE // math.prod(shape[1:]))
-    for first in range(0, shape[0], step):
-        slab = (min(step, shape[0] - first), *shape[1:])
-        labels, _ = tessellate(cells, slab, origin=(first,) + (0,) * (len(shape) - 1), with_distance=False)
+    for _, labels in label_slabs(cells, shape):
         counts += np.bincount(labels.ravel(), minlength=len(counts))
     return counts
 
