@@ -48,6 +48,7 @@ def assert_same_geometry(recipe, seeds, device="cpu"):
         {"aspect_ratio": 2.5, "direction_deg": 30.0},
         {"size_dispersion": 0.6, "placement": "blue_noise"},
         {"placement": "clustered", "lloyd_rounds": 2, "second_phase": 0.3},
+        {"size_cv": 0.5},
         {"shape": (12, 20, 24), "n_seeds": 30, "aspect_ratio": 1.5, "size_dispersion": 0.3},
     ],
     ids=lambda s: ",".join(s) or "plain",

@@ -25,8 +25,8 @@ __all__ = ["MicrostructureBatch", "synthesize_batch"]
 # What a batch can do. Any other setting must keep its default, so that a new one is refused until it is known here.
 GEOMETRY = {
     "kind", "shape", "spacing", "n_seeds", "placement", "points", "cluster_size", "cluster_radius", "lloyd_rounds",
-    "aspect_ratio", "direction_deg", "size_dispersion", "waviness_length", "boundary_width", "second_phase", "objects",
-    "appearance",
+    "aspect_ratio", "direction_deg", "size_dispersion", "size_cv", "target_sizes", "waviness_length", "boundary_width",
+    "second_phase", "objects", "appearance",
 }  # fmt: skip
 LOOK = {
     "rung", "mean_grey", "grain_contrast", "phase_contrast", "slope", "texture", "texture_length", "twins",
