@@ -7,9 +7,10 @@ import pytest
 from scipy import ndimage
 
 from napari_anneal.synthesis import Appearance, MicrostructureRecipe, synthesize
-from napari_anneal.synthesis.appearance.artefacts import damage_specimen, disturb_scan
-from napari_anneal.synthesis.appearance.microscope import blur, detect
+from napari_anneal.synthesis.appearance.artefacts import damage_specimen, disturb_scan, stain
+from napari_anneal.synthesis.appearance.microscope import blur, detect, gain_pattern
 from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
+from napari_anneal.synthesis.appearance.tomography import add_streaks, draw_rings, harden_beam, rotation_axis
 
 RNG = np.random.default_rng
 STILL = {"shading": 0, "scratches": 0, "pores": 0, "scan_jitter": 0, "scan_lines": 0, "curtaining": 0, "charging": 0}
@@ -160,3 +161,220 @@ def test_pores_take_the_asked_area():
 def test_shading_reaches_its_peak_and_no_more():
     before, after = disturbed(shading=0.4)
     assert np.abs(after / before - 1).max() == pytest.approx(0.4, rel=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.5, 2.0])
+def test_gain_scales_poisson_noise_so_that_variance_is_mean_times_gain(gain):
+    dose, n = 100.0, 400 * 400
+    look = Appearance(dose=dose, read_noise=0, gain=gain)
+    seen = detect(np.full((1, 400, 400), 0.4, np.float32), look, RNG(3)).astype(float)
+    mean, step = 0.4 * gain, gain / dose
+    assert seen.mean() == pytest.approx(mean, abs=5 * np.sqrt(mean * step / n))
+    counts = 0.4 * dose
+    assert seen.var() / step == pytest.approx(mean, abs=5 * step * np.sqrt((counts + 2 * counts**2) / n))
+
+
+def test_gain_above_one_burns_out_what_is_bright():
+    look = Appearance(rung=4, gain=3.0, grain_contrast=0.15)
+    m = synthesize(MicrostructureRecipe(shape=(64, 64), n_seeds=9, appearance=look))
+    assert np.mean(m.image == 1) > 0.3
+
+
+def test_a_fixed_pattern_is_the_same_in_every_slice_and_grows_with_the_signal():
+    bright, dim = np.full((6, 100, 100), 0.8, np.float32), np.full((6, 100, 100), 0.2, np.float32)
+    look = Appearance(dose=1e9, read_noise=0, gain_variation=0.05)
+    pattern = gain_pattern(bright.shape, look, 1)
+    seen = detect(bright, look, RNG(1), pattern)
+    np.testing.assert_allclose(seen, np.broadcast_to(seen[:1], seen.shape), atol=2e-4)
+    assert seen[0].std() / 0.8 == pytest.approx(0.05, rel=0.05)
+    assert detect(dim, look, RNG(1), pattern)[0].std() / 0.2 == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 135.0])
+def test_astigmatism_has_its_two_widths_along_and_across_its_axis(angle):
+    point = np.zeros((1, 101, 101), np.float32)
+    point[0, 50, 50] = 1
+    look = Appearance(psf_sigma=4.0, astigmatism=0.25, astigmatism_deg=angle)
+    spread = blur(point, look, RNG(0))[0].astype(float)
+    y, x = np.mgrid[:101, :101] - 50
+    a = np.deg2rad(angle)
+    along, across = x * np.cos(a) + y * np.sin(a), y * np.cos(a) - x * np.sin(a)
+    assert spread.sum() == pytest.approx(1, abs=1e-4)
+    assert np.sqrt((spread * along**2).sum()) == pytest.approx(5.0, rel=0.04)
+    assert np.sqrt((spread * across**2).sum()) == pytest.approx(3.0, rel=0.04)
+    assert abs((spread * along * across).sum()) < 0.2
+
+
+def test_an_askew_blur_keeps_a_flat_image_flat_to_its_edges():
+    flat = np.full((2, 33, 47), 0.6, np.float32)
+    seen = blur(flat, Appearance(psf_sigma=2.0, astigmatism=0.4, astigmatism_deg=20.0), RNG(0))
+    np.testing.assert_allclose(seen, 0.6, atol=1e-5)
+
+
+def scratch_angles(**look):
+    from napari_anneal.synthesis.appearance.artefacts import _scratches
+
+    marks = _scratches((1, 200, 200), Appearance(scratches=150.0, **look), RNG(9))
+    return np.arctan2(marks[:, 4], marks[:, 5]) % np.pi
+
+
+@pytest.mark.parametrize("families", [1, 3])
+def test_scratches_of_a_family_share_a_direction(families):
+    angle = np.sort(scratch_angles(scratch_family=1.0, scratch_families=families))
+    # On the circle of directions there are as many clusters as families.
+    gaps = np.diff(np.concatenate([angle, angle[:1] + np.pi]))
+    assert (gaps > 0.1).sum() == families
+
+
+def test_scratches_outside_families_run_any_way():
+    angle = scratch_angles(scratch_family=0.0)
+    assert np.abs(np.exp(2j * angle).mean()) < 0.25
+
+
+def test_all_pores_are_dark_or_bright_as_asked():
+    flat = np.full((1, 300, 300), 0.5, np.float32)
+    for bright in (0.0, 1.0):
+        look = Appearance(rung=5, **{**STILL, "pores": 0.03, "bright_pores": bright})
+        marked = damage_specimen(flat.copy(), look, RNG(5))[0]
+        core = marked[np.abs(marked - 0.5) > 0.15]
+        # Dark pits may have bright lips, which are narrow.
+        assert np.mean(core > 0.5) == pytest.approx(bright, abs=0.2)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_stains_cover_the_asked_share(share):
+    covered = []
+    for k in range(12):
+        image = np.full((1, 200, 200), 0.5, np.float32)
+        stain(image, Appearance(contamination=share, contamination_contrast=-0.2), RNG(k))
+        covered.append(np.mean(image < 0.5 - 0.05))
+        assert image.min() > 0.5 - 0.2 * 1.01
+    assert np.mean(covered) == pytest.approx(share, abs=0.08)
+
+
+def test_an_earlier_scan_leaves_one_dark_rectangle():
+    image = np.full((1, 100, 120), 0.5, np.float32)
+    stain(image, Appearance(scan_frame=0.1), RNG(2))
+    dark = image[0] < 0.45
+    y, x = np.nonzero(dark)
+    assert dark.sum() == (np.ptp(y) + 1) * (np.ptp(x) + 1)
+    assert image[0][dark] == pytest.approx(0.4)
+    volume = np.full((4, 30, 30), 0.5, np.float32)
+    stain(volume, Appearance(scan_frame=0.1), RNG(2))
+    assert (volume == 0.5).all()
+
+
+def place_of_line(image):
+    """Sub-pixel place of the bright line in each row."""
+    weight = image - image.min(axis=1, keepdims=True)
+    return (weight * np.arange(image.shape[1])).sum(axis=1) / weight.sum(axis=1)
+
+
+@pytest.mark.parametrize(("axis", "angle", "way"), [("x", 0.0, 4.0), ("x", 180.0, -4.0), ("y", 0.0, 4.0)])
+def test_drift_along_scan_lines_shears_by_the_asked_way_about_the_middle(axis, angle, way):
+    x = np.arange(101)
+    image = np.tile(np.exp(-(((x - 50) / 3.0) ** 2)), (101, 1)).astype(np.float32)
+    source = image if axis == "x" else image.T
+    look = Appearance(**{**STILL, "drift": 4.0, "drift_deg": angle, "scan_axis": axis})
+    seen = disturb_scan(np.ascontiguousarray(source)[None], look, RNG(0))[0]
+    place = place_of_line(seen if axis == "x" else seen.T)
+    # A line shows what has moved under it, so what is fixed in the specimen goes the other way.
+    np.testing.assert_allclose(place - 50, -np.linspace(-way / 2, way / 2, 101), atol=0.05)
+
+
+def test_drift_across_scan_lines_stretches():
+    y = np.arange(101.0)
+    image = sum(np.exp(-(((y - c) / 3.0) ** 2)) for c in (20, 50, 80))
+    image = np.tile(image[:, None], (1, 11)).astype(np.float32)
+    seen = disturb_scan(image[None], Appearance(**{**STILL, "drift": 10.0, "drift_deg": 90.0}), RNG(0))[0, :, 5]
+    peaks = [np.average(y[c - 9 : c + 10], weights=seen[c - 9 : c + 10] ** 4) for c in (23, 50, 77)]
+    # The scan covers 110 px of specimen in its 101 lines.
+    np.testing.assert_allclose(peaks, [50 - 30 / 1.1, 50, 50 + 30 / 1.1], atol=0.15)
+
+
+def test_jitter_has_the_asked_deviation():
+    x = np.arange(81)
+    image = np.tile(np.exp(-(((x - 40) / 4.0) ** 2)), (2000, 1)).astype(np.float32)
+    seen = disturb_scan(image[None], Appearance(**{**STILL, "scan_jitter": 0.5}), RNG(0))[0]
+    assert place_of_line(seen).std() == pytest.approx(0.5, rel=0.08)
+
+
+def radii(shape, look, seed):
+    y0, x0 = rotation_axis(shape, look, seed)
+    y, x = np.indices(shape[1:])
+    return np.hypot(y - y0, x - x0)
+
+
+@pytest.mark.parametrize("away", [0.0, 0.8])
+def test_rings_are_constant_along_circles_and_differ_from_one_to_the_next(away):
+    look = Appearance(rings=0.04, rotation_axis=away)
+    image = np.zeros((2, 200, 200), np.float32)
+    draw_rings(image, look, 5)
+    r = radii(image.shape, look, 5)
+    near = np.round(r, 2)
+    rings = np.unique(near, return_inverse=True)[1].ravel()
+    for plane in image:
+        # All of the variation is between radii, none along a circle.
+        mean = np.bincount(rings, plane.ravel()) / np.bincount(rings)
+        assert np.abs(plane.ravel() - mean[rings]).max() < 0.005
+        assert plane.std() > 0.01
+    # Each slice is seen by detector elements of its own.
+    assert abs(np.corrcoef(image[0].ravel(), image[1].ravel())[0, 1]) < 0.6
+
+
+def test_rings_have_the_asked_deviation():
+    look = Appearance(rings=0.04)
+    spread = []
+    for seed in range(20):
+        image = np.zeros((1, 300, 300), np.float32)
+        draw_rings(image, look, seed)
+        spread.append(image.var())
+    assert np.sqrt(np.mean(spread)) == pytest.approx(0.04, rel=0.12)
+
+
+def test_beam_hardening_is_a_parabola_that_is_lower_by_its_share_on_the_axis():
+    look = Appearance(beam_hardening=0.3)
+    image = np.full((1, 101, 101), 0.5, np.float32)
+    harden_beam(image, look, 0)
+    assert image[0, 50, 50] == pytest.approx(0.5 * 0.7, rel=1e-5)
+    assert image[0, 0, 0] == pytest.approx(0.5, rel=1e-5)
+    r = radii(image.shape, look, 0)
+    np.testing.assert_allclose(image[0] / 0.5, 1 - 0.3 * (1 - (r / r.max()) ** 2), rtol=1e-5)
+
+
+def test_streaks_run_straight_from_dense_spots_and_fade():
+    image = np.full((1, 201, 201), 0.3, np.float32)
+    # Nothing else than this block is dense, and it is large enough to be hit.
+    image[0, 60:100, 90:130] = 0.9
+    before = image.copy()
+    harden_beam(image, Appearance(streaks=0.1), 4)
+    added = (image - before)[0]
+    assert added.std() > 0.01
+    inner, outer = (slice(40, 120), slice(70, 150)), (slice(150, 201), slice(None))
+    assert added[inner].std() > 1.3 * added[outer].std()
+    # From some spot in the block, the added grey is constant in sign along rays: nothing oscillates outwards.
+    single = np.zeros((201, 201), np.float32)
+    add_streaks(single, 80.0, 110.0, np.tile([1.0, -1.0], 12))
+    for k in (1, 10, 15, 22):
+        # Down the middle of a fan.
+        angle = 2 * np.pi * (k / 24 - 0.5)
+        r = np.arange(20, 70)
+        ray = ndimage.map_coordinates(single, [80 + r * np.sin(angle), 110 + r * np.cos(angle)], order=1)
+        assert (np.sign(ray) == (-1) ** k).all()
+        assert ray[0] / ray[-1] > 1.5
+
+
+def test_curtains_hang_along_y():
+    flat = np.full((1, 200, 200), 0.5, np.float32)
+    seen = damage_specimen(flat, Appearance(**{**STILL, "curtaining": 0.1}), RNG(0))[0]
+    assert seen.mean(axis=0).std() > 5 * (seen - seen.mean(axis=0)).std() / np.sqrt(200)
+    assert seen.std(axis=1).mean() > 3 * seen.std(axis=0).mean()
+
+
+def test_charging_only_brightens_and_streaks_along_the_scan():
+    flat = np.full((1, 256, 256), 0.3, np.float32)
+    for axis in ("x", "y"):
+        seen = disturb_scan(flat.copy(), Appearance(**{**STILL, "charging": 0.3, "scan_axis": axis}), RNG(1))[0]
+        assert seen.min() >= 0.3
+        along, across = (1, 0) if axis == "x" else (0, 1)
+        assert np.abs(np.diff(seen, axis=along)).mean() < 0.5 * np.abs(np.diff(seen, axis=across)).mean()

@@ -23,9 +23,14 @@ class Step(IntEnum):
     OPTICS = 12
     SCAN = 13
     DETECTOR = 14
-    NUDGES = 40
+    TOMOGRAPHY = 15
+    STAINS = 16
+    RINGS = 17
+    STREAKS = 18
+    GAIN = 19
     GROWTH = 20
     DECOMPOSITION = 21
+    NUDGES = 40
     MATCH = 50
 
 

@@ -12,6 +12,8 @@ __all__ = ["paint_grains", "paint_patches", "shift_lines", "stamp"]
 
 FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
+# Depth (px) in a groove that is nowhere near.
+FAR_OUT = -1e9
 
 
 @compiled
@@ -24,7 +26,7 @@ def paint_grains(
     grain: Array,
     edge: Array,
     texture: FloatImage,
-    rough: FloatImage,
+    filling: FloatImage,
     swell: FloatImage,
     shift: FloatImage,
     settings: Array,
@@ -33,12 +35,14 @@ def paint_grains(
     """Grey level of every pixel from its grain and from the boundaries near it.
 
     ``grain`` rows: level, slope (z, y, x), texture amplitude, twin step, twin direction / period (z, y, x), twin
-    share. ``edge`` rows: contrast, half width, relief. ``swell`` is the factor on boundary widths at each pixel.
-    ``settings``: mean grey, groove texture, softness, light (z, y, x). ``shift`` may be ``(3, 0, 0, 0)``: straight
-    boundaries.
+    share. ``edge`` rows: contrast, half width, relief, brightness of the grains beside it. ``filling`` is the grey
+    level added inside wide grooves and ``swell`` the factor on boundary widths at each pixel. ``settings``: mean grey,
+    softness, light (z, y, x), radius of the fillets where boundaries meet (px), width of the bright edges (px).
+    ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
     """
     depth, height, width = labels.shape
-    mean, grit, softness = settings[0], settings[1], settings[2]
+    mean, softness, fillet, edge_width = settings[0], settings[1], settings[5], settings[6]
+    looks_around = fillet > 0.0 or edge_width > 0.0
     bent = shift.shape[1] > 0
     for z in range(depth):
         for y in range(height):
@@ -50,13 +54,24 @@ def paint_grains(
                     py += shift[1, z, y, x]
                     px += shift[2, z, y, x]
                 value = _inside(grain[i], pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2], texture[z, y, x])
-                noise = rough[z, y, x]
                 widen = swell[z, y, x]
+                extra = 0.0
+                if looks_around:
+                    deepest, second, deepest_e = FAR_OUT, FAR_OUT, -1
+                    for e in range(start[i], start[i + 1]):
+                        d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
+                        deep = edge[pair[e], 1] * widen - d
+                        if deep > deepest:
+                            deepest, second, deepest_e = deep, deepest, e
+                        elif deep > second:
+                            second = deep
+                    if deepest_e >= 0:
+                        extra = _fillet(deepest, second, fillet)
+                        value += _beside(edge[pair[deepest_e]], widen, deepest + extra, edge_width)
                 best, best_cover, best_e = 0.0, 0.0, -1
                 for e in range(start[i], start[i + 1]):
                     d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                    half = edge[pair[e], 1] * widen
-                    cover = _cover(half, d, softness)
+                    cover = _cover(edge[pair[e], 1] * widen, d - extra, softness)
                     if cover <= 0.0:
                         continue
                     strength = cover * (abs(edge[pair[e], 0]) + abs(edge[pair[e], 2]))
@@ -64,11 +79,11 @@ def paint_grains(
                         best, best_cover, best_e = strength, cover, e
                 if best_e >= 0:
                     lit = (
-                        planes[best_e, 0] * settings[3]
-                        + planes[best_e, 1] * settings[4]
-                        + planes[best_e, 2] * settings[5]
+                        planes[best_e, 0] * settings[2]
+                        + planes[best_e, 1] * settings[3]
+                        + planes[best_e, 2] * settings[4]
                     )
-                    value = _groove(value, best_cover, edge[pair[best_e]], widen, lit, mean, grit * noise)
+                    value = _groove(value, best_cover, edge[pair[best_e]], widen, lit, mean, filling[z, y, x])
                 out[z, y, x] = value
 
 
@@ -83,7 +98,7 @@ def paint_patches(
     grain: Array,
     edge: Array,
     texture: FloatImage,
-    rough: FloatImage,
+    filling: FloatImage,
     swell: FloatImage,
     settings: Array,
     out: FloatImage,
@@ -93,32 +108,49 @@ def paint_patches(
     ``place``, ``pair`` and ``sides`` are those of `Patches` (``sides`` its ``grains``).
     """
     depth, height, width = labels.shape
-    mean, grit, softness = settings[0], settings[1], settings[2]
+    mean, softness, fillet, edge_width = settings[0], settings[1], settings[5], settings[6]
+    looks_around = fillet > 0.0 or edge_width > 0.0
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 i = labels[z, y, x]
                 value = _inside(grain[i], z - seeds[i, 0], y - seeds[i, 1], x - seeds[i, 2], texture[z, y, x])
                 widen = swell[z, y, x]
+                extra = 0.0
+                if looks_around:
+                    deepest, second, deepest_n = FAR_OUT, FAR_OUT, -1
+                    # Each of them belongs to another boundary.
+                    for k in range(nearest.shape[3]):
+                        n = nearest[z, y, x, k]
+                        if n < 0:
+                            break
+                        deep = edge[pair[n], 1] * widen - from_patch(place, n, float(z), float(y), float(x))
+                        if deep > deepest:
+                            deepest, second, deepest_n = deep, deepest, n
+                        elif deep > second:
+                            second = deep
+                    if deepest_n >= 0:
+                        extra = _fillet(deepest, second, fillet)
+                        value += _beside(edge[pair[deepest_n]], widen, deepest + extra, edge_width)
                 best, best_cover, best_n = 0.0, 0.0, -1
                 for k in range(nearest.shape[3]):
                     n = nearest[z, y, x, k]
                     if n < 0:
                         break
                     d = from_patch(place, n, float(z), float(y), float(x))
-                    cover = _cover(edge[pair[n], 1] * widen, d, softness)
+                    cover = _cover(edge[pair[n], 1] * widen, d - extra, softness)
                     strength = cover * (abs(edge[pair[n], 0]) + abs(edge[pair[n], 2]))
                     if cover > 0.0 and strength > best:
                         best, best_cover, best_n = strength, cover, n
                 if best_n >= 0:
                     p = pair[best_n]
                     lit = (
-                        place[best_n, 3] * settings[3] + place[best_n, 4] * settings[4] + place[best_n, 5] * settings[5]
+                        place[best_n, 3] * settings[2] + place[best_n, 4] * settings[3] + place[best_n, 5] * settings[4]
                     )
                     # Normals point into the first of the two grains; light is reckoned from the side of this pixel.
                     if i == sides[p, 1]:
                         lit = -lit
-                    value = _groove(value, best_cover, edge[p], widen, lit, mean, grit * rough[z, y, x])
+                    value = _groove(value, best_cover, edge[p], widen, lit, mean, filling[z, y, x])
                 out[z, y, x] = value
 
 
@@ -140,15 +172,35 @@ def _cover(half: float, d: float, softness: float) -> float:
     if cover <= 0.0:
         return 0.0
     cover = min(cover, 1.0)
-    return float(cover * cover * (3.0 - 2.0 * cover))
+    # A line narrower than a pixel covers no more of it than its width.
+    return float(min(cover * cover * (3.0 - 2.0 * cover), 2.0 * half))
 
 
 @compiled
-def _groove(value: float, cover: float, row: Array, widen: float, lit: float, mean: float, grit: float) -> float:
+def _fillet(deepest: float, second: float, radius: float) -> float:
+    """How much further (px) a groove reaches where another is near: smooth maximum of the two depths, less the depth.
+
+    Quadratic, as in Quilez (2013), "Smooth minimum": a quarter of the radius where both are alike, nothing where they
+    differ by more than it.
+    """
+    overlap = radius - (deepest - second)
+    return float(0.25 * overlap * overlap / radius) if overlap > 0.0 else 0.0
+
+
+@compiled
+def _beside(row: Array, widen: float, deep: float, width: float) -> float:
+    """Grey level added to a grain so deep inside a groove (px; < 0: beside it), fading over the width on both sides."""
+    if row[3] == 0.0 or abs(deep) > 5.0 * width:
+        return 0.0
+    return float(row[3] * min(1.0, 2.0 * row[1] * widen) * np.exp(-abs(deep) / width))
+
+
+@compiled
+def _groove(value: float, cover: float, row: Array, widen: float, lit: float, mean: float, filling: float) -> float:
     """Grey level where a boundary covers so much of a pixel whose grain has the grey level ``value``."""
     # A thin line adds to its grain's grey; a wide groove hides it under a filling of its own.
     filled = min(max(0.25 * (row[1] * widen - 1.0), 0.0), 1.0)
-    own = mean + row[0] + grit - value
+    own = mean + row[0] + filling - value
     return float(value + cover * (filled * own + (1.0 - filled) * row[0] + row[2] * lit))
 
 

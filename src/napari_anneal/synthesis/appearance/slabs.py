@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.synthesis.appearance.microscope import TRUNCATE, detect, focus_field, focused
+from napari_anneal.synthesis.appearance.microscope import TRUNCATE, detect, focus_field, focused, gain_pattern
 from napari_anneal.synthesis.appearance.paint import paint_grains
 from napari_anneal.synthesis.appearance.specimen import (
     clean_grains,
@@ -56,6 +56,7 @@ class SlabPainter:
         self._grain = grain_table(self._look, recipe.grain_diameter, 3, phase_of, rng)
         self._edge = edge_table(self._look, cells.n_pairs, rng)
         self._fields = surface_fields(self._look, self._shape, rng)
+        self._pattern = gain_pattern(self._shape, self._look, seed)
         varies = self._look.rung >= 3 and self._look.defocus_variation > 0
         self._focus = focus_field(self._shape, generator(seed, Step.OPTICS)) if varies else None
 
@@ -93,7 +94,7 @@ class SlabPainter:
         np.clip(image, 0, 1, out=image)
 
         def detector(k: int) -> None:
-            image[k] = detect(image[k], self._look, generator(self._seed, Step.DETECTOR, first + k))
+            image[k] = detect(image[k], self._look, generator(self._seed, Step.DETECTOR, first + k), self._pattern)
 
         if self._look.rung >= 4:
             self._each(detector, len(image))
@@ -101,15 +102,15 @@ class SlabPainter:
 
     def _specimen(self, z: int, labels: npt.NDArray[np.int32]) -> FloatImage:
         """Rung 2 of one plane."""
-        texture, rough, swell, settings = composed(self._look, *(field.plane(z) for field in self._fields))
+        texture, filling, swell, settings = composed(self._look, [field.plane(z) for field in self._fields])
         out = np.empty(labels.shape, dtype=np.float32)
         # The brush counts planes from 0; a shift of all pixels along Z says where this one lies.
         shift = np.zeros((3, *labels.shape), dtype=np.float32)
         shift[0] = z
         cells = self._cells
         paint_grains(
-            labels, cells.seeds, cells.start, cells.planes, cells.pair, self._grain, self._edge, texture, rough, swell,
-            shift, settings, out,
+            labels, cells.seeds, cells.start, cells.planes, cells.pair, self._grain, self._edge, texture, filling,
+            swell, shift, settings, out,
         )  # fmt: skip
         return out
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["POWER_PER_AXIS", "NoiseField", "noise_field", "smooth_noise"]
+__all__ = ["POWER_PER_AXIS", "NoiseField", "noise_field", "share_of", "smooth_noise"]
 
 FloatImage = npt.NDArray[np.float32]
 # Mean square of a cubic B-spline of unit white noise, per axis: ∫ of the summed squared weights over one knot interval.
@@ -62,6 +63,17 @@ def smooth_noise(
     shift by it bends without kinks.
     """
     return noise_field(shape, length, rng).whole()
+
+
+def share_of(noise: FloatImage, share: float, soft: float) -> FloatImage:
+    """1 where a field of `smooth_noise` is highest and 0 elsewhere, with ramps so many deviations wide; float32.
+
+    The share is that of the 1s on average over many fields; in one that holds few lengths of its variation it scatters.
+    """
+    if share >= 1:
+        return np.ones_like(noise)
+    threshold = NormalDist().inv_cdf(1 - share)
+    return np.asarray(np.clip((noise - np.float32(threshold)) / np.float32(soft) + np.float32(0.5), 0, 1))
 
 
 @compiled

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.appearance.paint import paint_grains, paint_patches
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.appearance.smooth_noise import NoiseField, noise_field
+from napari_anneal.synthesis.appearance.smooth_noise import NoiseField, noise_field, share_of
 from napari_anneal.synthesis.geometry.cells import Cells
 from napari_anneal.synthesis.geometry.coverage import boundary_coverage
 from napari_anneal.synthesis.geometry.patches import Patches, nearest_patches
@@ -53,11 +53,11 @@ def polished_grains(
     look, ndim = recipe.appearance, len(recipe.shape)
     grain = grain_table(look, recipe.grain_diameter, ndim, phase_of, rng)
     edge = edge_table(look, cells.n_pairs, rng)
-    texture, rough, swell, settings = surface(look, labels.shape, rng)
+    texture, filling, swell, settings = surface(look, labels.shape, rng)
     out = np.empty(labels.shape, dtype=np.float32)
     straight = np.empty((3, 0, 0, 0), dtype=np.float32)
     paint_grains(
-        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, rough, swell,
+        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, filling, swell,
         straight if shift is None else shift, settings, out,
     )  # fmt: skip
     return out
@@ -81,12 +81,15 @@ def polished_labels(
     diameter = np.sqrt(4 * size / np.pi) if ndim == 2 else (6 * size / np.pi) ** (1 / 3)
     grain = grain_table(look, float(diameter), ndim, phase_of, rng)
     edge = edge_table(look, patches.n_pairs, rng)
-    texture, rough, swell, settings = surface(look, labels.shape, rng)
+    texture, filling, swell, settings = surface(look, labels.shape, rng)
     widest = float(edge[:, 1].max() * swell.max()) if patches.n_pairs else 0.0
-    nearest = nearest_patches(patches, labels, NEARBY, reach=widest * (1 + look.groove_softness / 2) + 1)
+    reach = widest * (1 + look.groove_softness / 2) + 1 + look.junction_rounding
+    if look.edge_brightening != 0:
+        reach += 3 * look.edge_width
+    nearest = nearest_patches(patches, labels, NEARBY, reach=reach)
     out = np.empty(labels.shape, dtype=np.float32)
     paint_patches(
-        labels, seeds, patches.place, patches.pair, patches.grains, nearest, grain, edge, texture, rough, swell,
+        labels, seeds, patches.place, patches.pair, patches.grains, nearest, grain, edge, texture, filling, swell,
         settings, out,
     )  # fmt: skip
     return out
@@ -95,27 +98,37 @@ def polished_labels(
 def surface(
     look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
-    """Texture, roughness and swelling of grooves (float32 ``(Z, Y, X)``) and the settings for the brushes of grains."""
-    return composed(look, *(field.whole() for field in surface_fields(look, shape, rng)))
+    """Texture, filling and swelling of grooves (float32 ``(Z, Y, X)``), and settings, for the brushes of grains."""
+    return composed(look, [field.whole() for field in surface_fields(look, shape, rng)])
 
 
-def surface_fields(
-    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
-) -> tuple[NoiseField, NoiseField, NoiseField]:
-    """Draw the texture, its finer octave (real surfaces vary on more than one length) and the roughness of grooves."""
-    lengths = look.texture_length, look.texture_length / 3, max(3.0, look.groove_width)
-    texture, fine, rough = (noise_field(shape, length, rng) for length in lengths)
-    return texture, fine, rough
+def surface_fields(look: Appearance, shape: tuple[int, ...], rng: np.random.Generator) -> list[NoiseField]:
+    """Draw what `composed` needs: texture, its finer octave (real surfaces vary on more than one length), roughness.
+
+    Where there are any, islands and gaps follow.
+    """
+    lengths = [look.texture_length, look.texture_length / 3, max(3.0, look.groove_width)]
+    lengths += [max(2.5, look.groove_width)] if look.groove_islands > 0 else []
+    lengths += [look.gap_length] if look.gaps > 0 else []
+    return [noise_field(shape, length, rng) for length in lengths]
 
 
-def composed(
-    look: Appearance, texture: FloatImage, fine: FloatImage, rough: FloatImage
-) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
+def composed(look: Appearance, fields: list[FloatImage]) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
     """Make what `surface` returns from the fields of `surface_fields`, of a whole image or of a part."""
-    angle = np.deg2rad(look.relief_direction_deg)
+    texture, fine, rough, *others = fields
     swell = np.exp(np.float32(look.groove_roughness) * rough)
-    settings = np.array([look.mean_grey, look.groove_texture, look.groove_softness, 0.0, np.sin(angle), np.cos(angle)])
-    return texture + np.float32(0.5) * fine, rough, swell, settings
+    filling = np.float32(look.groove_texture) * rough
+    if look.groove_islands > 0:
+        # What the etchant left standing is as bright as a grain, and its edges make it somewhat brighter.
+        filling += share_of(others[0], look.groove_islands, soft=0.4) * np.float32(-1.2 * look.boundary_contrast)
+    if look.gaps > 0:
+        swell *= 1 - share_of(others[-1], look.gaps, soft=0.25)
+    angle = np.deg2rad(look.relief_direction_deg)
+    edge_width = look.edge_width if look.edge_brightening != 0 else 0.0
+    settings = np.array(
+        [look.mean_grey, look.groove_softness, 0.0, np.sin(angle), np.cos(angle), look.junction_rounding, edge_width]
+    )
+    return texture + np.float32(0.5) * fine, filling, swell, settings
 
 
 def grain_table(
@@ -139,14 +152,15 @@ def grain_table(
 
 
 def edge_table(look: Appearance, count: int, rng: np.random.Generator) -> FloatArray:
-    """One row a boundary for the brushes: contrast, half width and relief."""
-    table = np.zeros((count, 3))
+    """One row a boundary for the brushes: contrast, half width, relief and brightness of the grains beside it."""
+    table = np.zeros((count, 4))
     visible = np.where(rng.random(count) < look.faint_boundaries, rng.uniform(0, 0.2, count), 1.0)
     vary = np.maximum(1 + look.contrast_spread * rng.normal(size=count), 0.0)
     table[:, 0] = look.boundary_contrast * vary * visible
     width = look.groove_width * np.exp(look.groove_width_spread * rng.normal(size=count))
     table[:, 1] = np.clip(width, min(1.0, look.groove_width), WIDEST_GROOVE) / 2
     table[:, 2] = look.relief * vary * visible
+    table[:, 3] = look.edge_brightening * vary * visible
     return table
 
 
