@@ -15,8 +15,8 @@ __all__ = ["Bodies", "diameters", "make_bodies", "mean_body_size", "random_turns
 
 FloatArray = npt.NDArray[np.float64]
 # Directions over which a body's area or volume is measured.
-QUADRATURE = {2: 128, 3: 600}
-WAVES = 4
+QUADRATURE = {2: 64, 3: 400}
+WAVES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Bodies:
     axes: FloatArray  # (N, 3), px
     exponent: float
     facets: FloatArray  # (N, F, 3)
-    dents: FloatArray  # (N, WAVES, 4)
+    dents: FloatArray  # (N, WAVES, 3)
     depth: float
     reach: FloatArray  # (N,), px from the centre to the farthest point of the outline
 
@@ -103,14 +103,10 @@ def make_bodies(objects: Objects, count: int, ndim: int, rng: np.random.Generato
     facets: FloatArray = np.zeros((count, 0, 3), dtype=np.float64)
     if objects.facets:
         facets = _facets(objects.facets, count, ndim, rng)
-    dents = np.zeros((count, WAVES, 4))
-    if objects.irregularity > 0:
-        dents[:, :, :3] = 1.6 * rng.normal(size=(count, WAVES, 3))
-        dents[:, :, 3] = rng.uniform(0, 2 * np.pi, (count, WAVES))
+    dents = rng.normal(size=(count, WAVES, 3)) * ([1, 1, 0] if ndim == 2 else [1, 1, 1])
+    dents /= np.linalg.norm(dents, axis=2, keepdims=True)
     turn = random_turns(objects, count, ndim, rng)
-    # A sum of WAVES cosines has the deviation √(WAVES / 2).
-    depth = objects.irregularity / math.sqrt(WAVES / 2)
-    shapes = Bodies(ndim, diameter, turn, axes, objects.exponent, facets, dents, depth, np.ones(count))
+    shapes = Bodies(ndim, diameter, turn, axes, objects.exponent, facets, dents, objects.irregularity, np.ones(count))
     offsets = _directions(ndim, QUADRATURE[ndim])[None] * axes[:, None]
     radius = 1 / shapes._levels(offsets)
     # The size in units of the axes, whose product is 1; then each is scaled to the disk or ball of its diameter.
@@ -127,7 +123,7 @@ def rods(objects: Objects, diameter: FloatArray, turn: FloatArray, ndim: int) ->
     size = flank * diameter + np.pi * radius**2 if ndim == 2 else np.pi * radius**2 * (flank + 4 / 3 * radius)
     return Bodies(
         ndim, (size / _ball(ndim)) ** (1 / ndim), turn, np.column_stack([half, radius, radius]), ROD,
-        np.zeros((count, 0, 3)), np.zeros((count, WAVES, 4)), 0.0, half,
+        np.zeros((count, 0, 3)), np.zeros((count, WAVES, 3)), 0.0, half,
     )  # fmt: skip
 
 

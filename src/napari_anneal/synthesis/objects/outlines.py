@@ -36,7 +36,8 @@ def body_level(
     """Level and slope (1/px) at an offset from the centre.
 
     ``turn`` rows are the body's axes in (Z, Y, X); ``facets`` (F, 3) are normals over their distance in units of
-    ``axes``, none for a superellipse; ``dents`` (W, 4) are waves over the directions, of relative amplitude ``depth``.
+    ``axes``, none for a superellipse; ``dents`` (3, 3) are the axes of waves over the directions, ``depth`` their
+    amplitude.
     """
     u = turn[0, 0] * dz + turn[0, 1] * dy + turn[0, 2] * dx
     v = turn[1, 0] * dz + turn[1, 1] * dy + turn[1, 2] * dx
@@ -85,9 +86,14 @@ def body_level(
     # Dents matter only near the outline.
     if depth > 0.0 and 0.5 < level < 2.0:
         far = np.sqrt(u * u + v * v + w * w)
-        wave = 0.0
-        for k in range(dents.shape[0]):
-            wave += np.cos((dents[k, 0] * u + dents[k, 1] * v + dents[k, 2] * w) / far + dents[k, 3])
+        # Chebyshev polynomials of the cosine: cos 3θ, cos 4θ and cos 5θ about axes of their own, at most 1 together.
+        t = (dents[0, 0] * u + dents[0, 1] * v + dents[0, 2] * w) / far
+        wave = 0.6 * t * (4.0 * t * t - 3.0)
+        t = (dents[1, 0] * u + dents[1, 1] * v + dents[1, 2] * w) / far
+        t *= t
+        wave += 0.25 * (8.0 * t * (t - 1.0) + 1.0)
+        t = (dents[2, 0] * u + dents[2, 1] * v + dents[2, 2] * w) / far
+        wave += 0.15 * t * ((16.0 * t * t - 20.0) * t * t + 5.0)
         swell = max(1.0 + depth * wave, 0.3)
         level, slope = level / swell, slope / swell
     return level, slope
@@ -100,9 +106,11 @@ def level_along(
     """Level of each body at each of its offsets ``(N, K, 3)`` (along, across and out of it) into ``out`` ``(N, K)``."""
     upright = np.eye(3)
     for i in range(offsets.shape[0]):
+        # Taken out of the arrays once: a view costs as much as the level itself.
+        own_axes, own_facets, own_dents = axes[i], facets[i], dents[i]
         for k in range(offsets.shape[1]):
-            o = offsets[i, k]
-            out[i, k] = body_level(o[0], o[1], o[2], upright, axes[i], exponent, facets[i], dents[i], depth)[0]
+            dz, dy, dx = offsets[i, k, 0], offsets[i, k, 1], offsets[i, k, 2]
+            out[i, k] = body_level(dz, dy, dx, upright, own_axes, exponent, own_facets, own_dents, depth)[0]
 
 
 @compiled
@@ -127,25 +135,20 @@ def draw_bodies(
     sizes = owner.shape
     for k in range(body.shape[0]):
         i = body[k]
-        z0, z1 = (
-            max(int(np.ceil(centres[k, 0] - reach[i] - 2.0)), 0),
-            min(int(centres[k, 0] + reach[i] + 2.0) + 1, sizes[0]),
-        )
-        y0, y1 = (
-            max(int(np.ceil(centres[k, 1] - reach[i] - 2.0)), 0),
-            min(int(centres[k, 1] + reach[i] + 2.0) + 1, sizes[1]),
-        )
-        x0, x1 = (
-            max(int(np.ceil(centres[k, 2] - reach[i] - 2.0)), 0),
-            min(int(centres[k, 2] + reach[i] + 2.0) + 1, sizes[2]),
-        )
+        own_turn, own_axes, own_facets, own_dents = turn[i], axes[i], facets[i], dents[i]
+        cz, cy, cx = centres[k, 0], centres[k, 1], centres[k, 2]
+        far = reach[i] + 2.0
+        z0, z1 = max(int(np.ceil(cz - far)), 0), min(int(np.floor(cz + far)) + 1, sizes[0])
+        y0, y1 = max(int(np.ceil(cy - far)), 0), min(int(np.floor(cy + far)) + 1, sizes[1])
         for z in range(z0, z1):
             for y in range(y0, y1):
+                # Only the stretch of the row that is within reach.
+                side = np.sqrt(max(far * far - (z - cz) ** 2 - (y - cy) ** 2, 0.0))
+                x0, x1 = max(int(np.ceil(cx - side)), 0), min(int(np.floor(cx + side)) + 1, sizes[2])
                 for x in range(x0, x1):
                     level, slope = body_level(
-                        z - centres[k, 0], y - centres[k, 1], x - centres[k, 2], turn[i], axes[i], exponent, facets[i],
-                        dents[i], depth,
-                    )  # fmt: skip
+                        z - cz, y - cy, x - cx, own_turn, own_axes, exponent, own_facets, own_dents, depth
+                    )
                     away = np.float32((level - 1.0) / slope)
                     if away < 0.0:
                         owner[z, y, x] = k

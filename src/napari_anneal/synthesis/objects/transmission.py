@@ -102,11 +102,11 @@ def project_bodies(
         cy, cx = centres[k, 1], centres[k, 2]
         y0, y1 = max(int(np.ceil(cy - reach[i])), 0), min(int(cy + reach[i]) + 1, height)
         x0, x1 = max(int(np.ceil(cx - reach[i])), 0), min(int(cx + reach[i]) + 1, width)
-        row = table[i]
+        row, own_turn, own_axes, own_facets, own_dents = table[i], turn[i], axes[i], facets[i], dents[i]
         for y in range(y0, y1):
             for x in range(x0, x1):
                 dy, dx = y - cy, x - cx
-                level = body_level(0.0, dy, dx, turn[i], axes[i], exponent, facets[i], dents[i], depth)[0]
+                level = body_level(0.0, dy, dx, own_turn, own_axes, exponent, own_facets, own_dents, depth)[0]
                 if level >= 1.0:
                     continue
                 # A ball's chord; crystals with flat sides have flat tops too.
