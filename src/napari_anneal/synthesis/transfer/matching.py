@@ -28,10 +28,13 @@ FloatArray = npt.NDArray[np.float64]
 LEAST_GAIN, MOST_GAIN = 0.05, 2.0
 # Pull of the Gaussian towards none, in units of one bin that is free of noise.
 PULL = 0.004
-# Steepest and flattest a grey-level map may be, against the ratio of the deviations: a steeper one would cut texture
-# into black and white where the real image has two phases and this one has not.
-STEEPEST, FLATTEST = 1.8, 0.3
-MOST_SHIFT = 1.0
+# Steepest a map of grey levels may be, against the ratio of the contrasts, and flattest, as one over it: a steeper one
+# would cut texture into black and white where the real image has two phases and this one has not.
+STEEPEST = 1.5
+# Likewise for the last map, which only settles what the noise has changed.
+STEEPEST_LAST = 1.15
+# Noise adds its own uncertainty to where a boundary is found; with it, boundaries stay within 1 px.
+MOST_SHIFT = 0.8
 # Shares of the amplitude and of the grey levels that are matched, tried in this order until boundaries stay.
 WEAKER = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (0.0, 1.0), (0.0, 0.5), (0.0, 0.0))
 
@@ -69,9 +72,9 @@ def match_image(
 ) -> Matched:
     """Match an image to one of the real images of a look; the same image, look and seed give the same bytes.
 
-    Grey levels are matched, then the sharpness; then the noise that the real image has beyond that of this one is
+    Sharpness is matched first, then the grey levels; the noise that the real image has beyond that of this one is
     added, and last the grey levels are matched again, now noise and all. Nothing takes
-    noise away but the filter, where the real image is less sharp. No map of grey levels is steeper than 1.8 times
+    noise away but the filter, where the real image is less sharp. No map of grey levels is steeper than 1.5 times
     the ratio of the contrasts, so where the real image has another share of a phase the levels agree less.
 
     Parameters
@@ -115,7 +118,7 @@ def match_image(
             break
     missing = _missing_noise(signal, look, chosen, noise)
     noisy = signal + look.strength * np.sqrt(missing) * rng.standard_normal(signal.shape, dtype=np.float32)
-    final = match_levels(noisy, np.array(look.levels[chosen]), look.strength * level_share)
+    final = match_levels(noisy, np.array(look.levels[chosen]), look.strength * level_share, STEEPEST_LAST)
     return Matched(np.clip(final, 0, 1).astype(np.float32), filter_share, level_share, float(shift))
 
 
@@ -123,16 +126,16 @@ def _match_signal(
     start: FloatArray, look: RealLook, which: int, filter_share: float, level_share: float, noise: Noise | None
 ) -> FloatArray:
     """Amplitude and grey levels of the real image, less what its noise will bring."""
-    levels = np.array(look.levels[which])
-    strength = level_share * look.strength
-    base = match_levels(start, levels, strength)
-    signal = base
+    signal = start
     if filter_share > 0:
-        own = float((noise or _estimated(base)).variance(base).mean())
-        power = np.mean([radial_power(plane) for plane in _planes(base)], axis=0)
+        own = float((noise or _estimated(start)).variance(start).mean())
+        power = np.mean([radial_power(plane) for plane in _planes(start)], axis=0)
         gain = gaussian_gain((power, np.full(BINS, own)), _real_power(look, which))
-        signal = radial_filter(base, gain ** (filter_share * look.strength))
-    missing = float(_missing_noise(signal, look, which, noise).mean())
+        signal = radial_filter(start, gain ** (filter_share * look.strength))
+    strength = level_share * look.strength
+    levels = np.array(look.levels[which])
+    # How much noise is missing hangs on the grey levels, so these are matched before it is known, and then again.
+    missing = float(_missing_noise(match_levels(signal, levels, strength), look, which, noise).mean())
     return match_levels(signal, _without_noise(levels, missing), strength)
 
 
@@ -171,7 +174,9 @@ def gaussian_gain(now: tuple[FloatArray, FloatArray], wanted: tuple[FloatArray, 
     return np.asarray(np.clip(np.exp(slope * frequency**2), LEAST_GAIN, MOST_GAIN), dtype=np.float64)
 
 
-def match_levels(image: FloatArray, levels: FloatArray, strength: float = 1.0) -> FloatArray:
+def match_levels(
+    image: FloatArray, levels: FloatArray, strength: float = 1.0, steepest: float = STEEPEST
+) -> FloatArray:
     """Map grey levels so that these shares of the pixels lie below these levels: rising, so no boundary moves."""
     own, group = np.unique(np.quantile(image, SHARES), return_inverse=True)
     # Where many pixels are alike, they all take the middle of the levels they stand for.
@@ -180,7 +185,7 @@ def match_levels(image: FloatArray, levels: FloatArray, strength: float = 1.0) -
     if len(own) < 2:
         return np.asarray((1 - strength) * image + strength * wanted[0], dtype=np.float64)
     ratio = max(float(np.sqrt(np.cov(wanted, fweights=count) / np.cov(own, fweights=count))), 1e-6)
-    slope = np.clip(np.diff(wanted) / np.diff(own), FLATTEST * ratio, STEEPEST * ratio)
+    slope = np.clip(np.diff(wanted) / np.diff(own), ratio / steepest, ratio * steepest)
     limited = np.concatenate([[0.0], np.cumsum(slope * np.diff(own))])
     limited += np.average(wanted - limited, weights=count)
     return np.asarray((1 - strength) * image + strength * np.interp(image, own, limited), dtype=np.float64)
