@@ -64,14 +64,12 @@ def assert_closed(labels, distance):
 def test_grains_stay_closed_however_they_are_curved(seed, shape, n_seeds, length, fold, smoothing, dispersion, aspect):
     if fold == 0 and smoothing == 0:
         fold = 0.1
-    m = synthesize(
-        MicrostructureRecipe(
-            shape=shape, n_seeds=n_seeds, waviness=fold * length, waviness_length=length, size_dispersion=dispersion,
-            smoothing=min(smoothing, 1.0) if n_seeds == 60 else smoothing, aspect_ratio=aspect, direction_deg=30,
-            boundary_width=1.0, appearance=Appearance(rung=1),
-        ),
-        seed,
+    plain = MicrostructureRecipe(
+        shape=shape, n_seeds=n_seeds, size_dispersion=dispersion, aspect_ratio=aspect, direction_deg=30,
+        boundary_width=1.0, appearance=Appearance(rung=1),
     )  # fmt: skip
+    bent = {"waviness": fold * length, "waviness_length": length, "smoothing": min(smoothing, plain.grain_diameter / 2)}
+    m = synthesize(plain.model_copy(update=bent), seed)
     assert_closed(m.grains, m.distance)
     assert (np.unique(m.grains) == np.arange(1, len(m.seeds) + 1)).all()
 
