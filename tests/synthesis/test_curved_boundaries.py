@@ -104,7 +104,7 @@ def test_without_a_curve_labels_and_distance_are_the_exact_ones(shape):
     ndim = len(shape)
     cells = find_cells(uniform(shape, 90, rng), 20 * rng.random(90), metric_matrix(ndim, 1.7, 25))
     labels, distance = tessellate(cells, shape)
-    same, near = (a.reshape(shape) for a in curve(cells, (1,) * (3 - ndim) + shape))
+    same, near = (a.reshape(shape) for a in curve(cells, (1,) * (3 - ndim) + shape)[1:])
     assert (labels != same).mean() < 5e-4  # slivers that were cut off
     error = np.abs(near - distance)[distance <= 10]
     # What is left are tips of grains that reach between the pixels.
@@ -119,7 +119,7 @@ def test_bent_distance_equals_that_to_a_densely_sampled_boundary(amplitude, wave
     x = np.arange(80)
     shift = np.zeros((3, *shape), np.float32)
     shift[1] = amplitude * np.sin(2 * np.pi * x / wavelength)
-    labels, distance = curve(find_cells(TWO_SEEDS), shape, shift)
+    _, labels, distance = curve(find_cells(TWO_SEEDS), shape, shift)
     fine = np.linspace(-10, 89, 60_000)
     # Between pixels, and beyond the edges, the shift goes on as documented.
     boundary = 30.3 - np.interp(fine, x, shift[1, 0, 0])
@@ -139,7 +139,7 @@ def test_smoothing_flattens_a_wave_as_curvature_flow_does():
     x = np.arange(104)
     shift = np.zeros((3, *shape), np.float32)
     shift[1] = amplitude * np.sin(2 * np.pi * x / wavelength)
-    labels, distance = curve(find_cells(TWO_SEEDS), shape, shift, sigma)
+    _, labels, distance = curve(find_cells(TWO_SEEDS), shape, shift, sigma)
     signed = np.where(labels[0] == 0, distance[0], -distance[0])
     row = 30
     heights = (row + signed[row] - 30.3)[26:78]
@@ -153,7 +153,7 @@ def test_smoothing_leaves_a_straight_boundary_where_it_is(sigma):
     seeds = np.array([[12.1, 20.4], [44.7, 38.9]])
     cells = find_cells(seeds)
     labels, distance = tessellate(cells, (60, 60))
-    same, near = curve(cells, (1, 60, 60), None, sigma)
+    _, same, near = curve(cells, (1, 60, 60), None, sigma)
     # Half a pixel's coverage and the blur's cut-off move it by hundredths of a pixel.
     assert (labels != same[0])[distance > 0.03].sum() == 0
     assert np.abs(near[0] - distance)[distance < 10].max() < 0.05
@@ -163,7 +163,7 @@ def test_smoothing_rounds_corners_towards_equal_angles():
     # A straight-through boundary that a third one meets at a right angle is drawn into the corner.
     cells = find_cells(np.array([[-968.0, 32.5], [1032.0, 16.5], [1032.0, 48.5]]))
     plain, _ = tessellate(cells, (65, 65))
-    rounded, _ = curve(cells, (1, 65, 65), None, 3.0)
+    _, rounded, _ = curve(cells, (1, 65, 65), None, 3.0)
     column = rounded[0][:, 32]
     moved = int((column == 0).sum()) - int((plain[:, 32] == 0).sum())
     # The largest of the blurred sectors of 180°, 90° and 90° wins up to where Φ(−y/σ) = 1/3: y = 0.43 σ.
@@ -177,6 +177,6 @@ def test_threads_change_nothing():
     cells = find_cells(uniform((90, 100), 60, rng))
     shift = np.zeros((3, 1, 90, 100), np.float32)
     shift[1] = np.sin(np.arange(100) / 5)
-    one, three = (curve(cells, (1, 90, 100), shift, 1.0, workers=w) for w in (1, 3))
+    one, three = (curve(cells, (1, 90, 100), shift, 1.0, workers=w)[1:] for w in (1, 3))
     assert one[0].tobytes() == three[0].tobytes()
     assert one[1].tobytes() == three[1].tobytes()

@@ -32,6 +32,7 @@ class Step(IntEnum):
     DECOMPOSITION = 21
     NUDGES = 40
     MATCH = 50
+    METRICS = 30
 
 
 def generator(seed: int, step: Step, *part: int) -> np.random.Generator:

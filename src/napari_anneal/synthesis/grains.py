@@ -13,6 +13,7 @@ from napari_anneal.synthesis.appearance.specimen import clean_grains, polished_g
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import Cells, find_cells, metric_matrix
 from napari_anneal.synthesis.geometry.curved import curve
+from napari_anneal.synthesis.geometry.metrics import grain_metrics, unlinked_cells
 from napari_anneal.synthesis.geometry.seeds import place_seeds, relax
 from napari_anneal.synthesis.geometry.sizes import target_sizes
 from napari_anneal.synthesis.geometry.tessellation import tessellate
@@ -36,7 +37,7 @@ def make_grains(recipe: MicrostructureRecipe, seed: int) -> Parts:
     if recipe.appearance.rung == 1:
         image = clean_grains(distance, phase_of[labels], recipe.boundary_width)
     else:
-        image = polished_grains(recipe, cells, labels, phase_of, shift, generator(seed, Step.SPECIMEN))
+        image = polished_grains(recipe, cells, labels, distance, phase_of, shift, generator(seed, Step.SPECIMEN))
         image = take_image(image, recipe.appearance, seed)
     shape, ndim = recipe.shape, len(recipe.shape)
     return Parts(
@@ -55,7 +56,14 @@ def _geometry(
     ndim = len(recipe.shape)
     full = (1, *recipe.shape) if ndim == 2 else recipe.shape
     seeds, weights, metric = seeds_and_weights(recipe, seed)
-    cells = find_cells(seeds, weights, metric)
+    if recipe.has_own_metrics:
+        metrics = grain_metrics(
+            len(seeds), ndim, recipe.aspect_ratio, recipe.direction_deg, recipe.aspect_spread,
+            recipe.direction_spread_deg, generator(seed, Step.METRICS),
+        )  # fmt: skip
+        cells = unlinked_cells(seeds, weights, metrics)
+    else:
+        cells = find_cells(seeds, weights, metric)
     workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
     if not recipe.is_curved:
         labels, distance = tessellate(cells, recipe.shape, workers=workers)
@@ -66,7 +74,7 @@ def _geometry(
         shift = np.zeros((3, *full), dtype=np.float32)
         for axis in range(3 - ndim, 3):
             shift[axis] = np.float32(recipe.waviness) * smooth_noise(full, recipe.bend_length, rng)
-    labels, distance = curve(cells, full, shift, recipe.smoothing, workers)
+    cells, labels, distance = curve(cells, full, shift, recipe.smoothing, workers)
     return cells, labels, distance, shift
 
 

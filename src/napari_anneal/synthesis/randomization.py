@@ -239,6 +239,8 @@ class RecipeRanges(Recipe):
     lloyd_rounds: Span = Field(default=Span(low=0, high=3, probability=0.4), description="Rounds of relaxation.")
     aspect_ratio: Span = _span(1.0, 2.5, often=0.4, otherwise=1.0)
     direction_deg: Span = _span(-90.0, 90.0)
+    aspect_spread: Span = _span(0.1, 0.4, often=0.15)
+    direction_spread_deg: Span = _span(5.0, 40.0, often=0.15)
     size_dispersion: Span = _span(0.1, 0.7, often=0.5)
     waviness: Span = Field(
         default=Span(low=0.02, high=0.2, probability=0.7),
@@ -301,6 +303,8 @@ class RecipeRanges(Recipe):
         if picked["size_cv"] is not None:
             picked["size_dispersion"] = 0.0
         growth = picked["growth"]
+        if picked["size_cv"] is not None or growth.method != "none":
+            picked["aspect_spread"] = picked["direction_spread_deg"] = 0.0
         square = diameter**2
         picked["growth"] = growth.model_copy(update={"rounds": growth.rounds * square, "time": growth.time * square})
         if picked["kind"] == "objects":

@@ -55,6 +55,12 @@ class MicrostructureRecipe(Recipe):
     lloyd_rounds: int = Field(0, ge=0, le=100, description="Rounds of Lloyd relaxation: more, and grains get even.")
     aspect_ratio: float = Field(1.0, ge=1, le=50, description="Elongation of the grains, length over width.")
     direction_deg: float = Field(0.0, ge=-360, le=360, description="Direction of elongation in the (Y, X) plane.")
+    aspect_spread: float = Field(
+        0.0, ge=0, le=1.5, description="Log-normal σ of the aspect ratio from grain to grain; boundaries curve."
+    )
+    direction_spread_deg: float = Field(
+        0.0, ge=0, le=180, description="Deviation of the direction from grain to grain; boundaries curve."
+    )
     size_dispersion: float = Field(
         0.0,
         ge=0,
@@ -131,6 +137,10 @@ class MicrostructureRecipe(Recipe):
                 f"waviness {self.waviness:g} px over a length of {self.bend_length:.3g} px would fold the boundaries; "
                 f"use at most {self.bend_length / 5:.2g} px or a longer waviness_length"
             )
+        if self.has_own_metrics and self.growth.method != "none":
+            raise ValueError(
+                "aspect_spread and direction_spread_deg shape cells and growth takes that back; leave one of them out"
+            )
         if self.smoothing > max(1.0, self.grain_diameter / 2):
             raise ValueError(
                 f"smoothing {self.smoothing:g} px would melt grains of {self.grain_diameter:.2g} px away; "
@@ -158,6 +168,11 @@ class MicrostructureRecipe(Recipe):
         given += ["size_dispersion"] if self.size_dispersion > 0 else []
         if len(given) > 1:
             raise ValueError(f"{given[0]} and {given[1]} both say how large the grains are; give one of them")
+        if self.has_own_metrics and (self.size_cv is not None or self.target_sizes is not None):
+            raise ValueError(
+                f"{given[0]} can be kept only for grains that are alike in shape; leave it out, or set aspect_spread "
+                "and direction_spread_deg to 0"
+            )
         whole = math.prod(self.shape)
         if self.size_cv is not None and whole < 2 * SMALLEST_GRAIN * self.n_seeds:
             raise ValueError(
@@ -199,7 +214,12 @@ class MicrostructureRecipe(Recipe):
     @property
     def is_curved(self) -> bool:
         """Whether boundaries are anything but straight."""
-        return self.kind == "grains" and (self.waviness > 0 or self.smoothing > 0)
+        return self.kind == "grains" and (self.waviness > 0 or self.smoothing > 0 or self.has_own_metrics)
+
+    @property
+    def has_own_metrics(self) -> bool:
+        """Whether grains differ in aspect ratio or direction."""
+        return self.aspect_spread > 0 or (self.direction_spread_deg > 0 and self.aspect_ratio > 1)
 
     @property
     def growth_step(self) -> float:

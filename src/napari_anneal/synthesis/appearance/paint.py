@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 from napari_anneal.synthesis.geometry.patches import from_patch
+from napari_anneal.synthesis.geometry.powers import power, slopes
 
 __all__ = ["paint_grains", "paint_patches", "shift_lines", "stamp"]
 
@@ -14,14 +15,19 @@ FloatImage = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 # Depth (px) in a groove that is nowhere near.
 FAR_OUT = -1e9
+# Keeps the distance to a boundary finite at the seed of two cells that have one in common (px², squared slope).
+LEAST_SLOPE = 1e-12
 
 
 @compiled
 def paint_grains(
     labels: npt.NDArray[np.int32],
+    distance: FloatImage,
     seeds: Array,
     start: npt.NDArray[np.int64],
+    neighbour: npt.NDArray[np.int32],
     planes: Array,
+    sites: Array,
     pair: npt.NDArray[np.int32],
     grain: Array,
     edge: Array,
@@ -38,12 +44,17 @@ def paint_grains(
     share. ``edge`` rows: contrast, half width, relief, brightness of the grains beside it. ``filling`` is the grey
     level added inside wide grooves and ``swell`` the factor on boundary widths at each pixel. ``settings``: mean grey,
     softness, light (z, y, x), radius of the fillets where boundaries meet (px), width of the bright edges (px).
-    ``shift`` may be ``(3, 0, 0, 0)``: straight boundaries.
+
+    Where boundaries are curved, ``distance`` says how far the nearest one is, and the planes at x + ``shift`` only by
+    how much the others are farther. Where seeds have metrics of their own, ``sites`` (see `site_rows`) take the place
+    of the planes. What does not apply is empty.
     """
     depth, height, width = labels.shape
     mean, softness, fillet, edge_width = settings[0], settings[1], settings[5], settings[6]
     looks_around = fillet > 0.0 or edge_width > 0.0
-    bent = shift.shape[1] > 0
+    bent, curved, unlike = shift.size > 0, distance.size > 0, sites.size > 0
+    away = np.empty(np.max(start[1:] - start[:-1]) + 1)
+    ours, theirs, normal = np.zeros(3), np.zeros(3), np.zeros(3)
     for z in range(depth):
         for y in range(height):
             for x in range(width):
@@ -55,12 +66,20 @@ def paint_grains(
                     px += shift[2, z, y, x]
                 value = _inside(grain[i], pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2], texture[z, y, x])
                 widen = swell[z, y, x]
+                first, last = start[i], start[i + 1]
+                if unlike:
+                    _from_quadrics(sites, i, neighbour[first:last], pz, py, px, away, ours, theirs)
+                else:
+                    for e in range(first, last):
+                        away[e - first] = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
+                if curved and last > first:
+                    # The nearest is as far as the distance says, and the others as much farther as they seem.
+                    away[: last - first] += distance[z, y, x] - away[: last - first].min()
                 extra = 0.0
                 if looks_around:
                     deepest, second, deepest_e = FAR_OUT, FAR_OUT, -1
-                    for e in range(start[i], start[i + 1]):
-                        d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                        deep = edge[pair[e], 1] * widen - d
+                    for e in range(first, last):
+                        deep = edge[pair[e], 1] * widen - away[e - first]
                         if deep > deepest:
                             deepest, second, deepest_e = deep, deepest, e
                         elif deep > second:
@@ -69,22 +88,44 @@ def paint_grains(
                         extra = _fillet(deepest, second, fillet)
                         value += _beside(edge[pair[deepest_e]], widen, deepest + extra, edge_width)
                 best, best_cover, best_e = 0.0, 0.0, -1
-                for e in range(start[i], start[i + 1]):
-                    d = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                    cover = _cover(edge[pair[e], 1] * widen, d - extra, softness)
+                for e in range(first, last):
+                    cover = _cover(edge[pair[e], 1] * widen, away[e - first] - extra, softness)
                     if cover <= 0.0:
                         continue
                     strength = cover * (abs(edge[pair[e], 0]) + abs(edge[pair[e], 2]))
                     if strength > best:
                         best, best_cover, best_e = strength, cover, e
                 if best_e >= 0:
-                    lit = (
-                        planes[best_e, 0] * settings[2]
-                        + planes[best_e, 1] * settings[3]
-                        + planes[best_e, 2] * settings[4]
-                    )
+                    if unlike:
+                        _from_quadrics(sites, i, neighbour[best_e : best_e + 1], pz, py, px, away, ours, theirs)
+                        normal[:] = (theirs - ours) / np.sqrt(((theirs - ours) ** 2).sum() + LEAST_SLOPE)
+                    else:
+                        normal[:] = planes[best_e, :3]
+                    lit = normal[0] * settings[2] + normal[1] * settings[3] + normal[2] * settings[4]
                     value = _groove(value, best_cover, edge[pair[best_e]], widen, lit, mean, filling[z, y, x])
                 out[z, y, x] = value
+
+
+@compiled
+def _from_quadrics(
+    sites: Array,
+    i: int,
+    neighbours: npt.NDArray[np.int32],
+    z: float,
+    y: float,
+    x: float,
+    away: Array,
+    ours: Array,
+    theirs: Array,
+) -> None:
+    """Distance, to first order, to the curved boundary with each neighbour; leaves ∇V_i and the last ∇V_j behind."""
+    own = power(sites, i, z, y, x)
+    slopes(sites, i, z, y, x, ours)
+    for k in range(neighbours.size):
+        j = neighbours[k]
+        slopes(sites, j, z, y, x, theirs)
+        steep = (theirs[0] - ours[0]) ** 2 + (theirs[1] - ours[1]) ** 2 + (theirs[2] - ours[2]) ** 2
+        away[k] = (power(sites, j, z, y, x) - own) / np.sqrt(steep + LEAST_SLOPE)
 
 
 @compiled

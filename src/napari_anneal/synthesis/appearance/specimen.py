@@ -11,6 +11,7 @@ from napari_anneal.synthesis.appearance.smooth_noise import NoiseField, noise_fi
 from napari_anneal.synthesis.geometry.cells import Cells
 from napari_anneal.synthesis.geometry.coverage import boundary_coverage
 from napari_anneal.synthesis.geometry.patches import Patches, nearest_patches
+from napari_anneal.synthesis.geometry.powers import site_rows
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
 __all__ = [
@@ -45,6 +46,7 @@ def polished_grains(
     recipe: MicrostructureRecipe,
     cells: Cells,
     labels: npt.NDArray[np.int32],
+    distance: FloatImage,
     phase_of: npt.NDArray[np.uint8],
     shift: npt.NDArray[np.float32] | None,
     rng: np.random.Generator,
@@ -55,10 +57,11 @@ def polished_grains(
     edge = edge_table(look, cells.n_pairs, rng)
     texture, filling, swell, settings = surface(look, labels.shape, rng)
     out = np.empty(labels.shape, dtype=np.float32)
-    straight = np.empty((3, 0, 0, 0), dtype=np.float32)
+    none = np.empty((3, 0, 0, 0), dtype=np.float32)
+    sites = site_rows(cells) if cells.metric.ndim == 3 else np.empty((0, 10))
     paint_grains(
-        labels, cells.seeds, cells.start, cells.planes, cells.pair, grain, edge, texture, filling, swell,
-        straight if shift is None else shift, settings, out,
+        labels, distance if recipe.is_curved else none[0], cells.seeds, cells.start, cells.neighbour, cells.planes,
+        sites, cells.pair, grain, edge, texture, filling, swell, none if shift is None else shift, settings, out,
     )  # fmt: skip
     return out
 

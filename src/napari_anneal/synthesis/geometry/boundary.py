@@ -64,6 +64,8 @@ def power_patches(
 ) -> None:
     """Boundary patches where powers at x + shift(x) are equal, the shift being linear between pixels.
 
+    ``labels`` are the seeds of least power; ``edges`` the pairs of pixels between which a boundary is wanted.
+
     Rows of ``patches``: the place (z, y, x) in pixels of ``labels`` and the unit normal (z, y, x).
     """
     bent = shift.size > 0
@@ -117,19 +119,13 @@ def power_patches(
                 column[k] = 1.0
             for c in range(3):
                 slope[k] += (theirs[c] - ours[c]) * column[c]
-        value = before if t == 0.0 else (after if t == 1.0 else 0.0)
-        if abs(value) > np.sqrt(slope[0] ** 2 + slope[1] ** 2 + slope[2] ** 2):
-            # A pixel that was given to a grain whose own place is more than a pixel away: the boundary runs half way.
-            t = 0.5
-            slope[:] = 0.0
-            slope[axis] = -1.0
         _write(patches, n, p, axis, t, slope)
 
 
 @compiled
 def share_patches(
-    edges: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int32],
+    edges: npt.NDArray[np.int64],
     ranked: npt.NDArray[np.int32],
     share: FloatImage,
     patches: FloatImage,
@@ -156,11 +152,6 @@ def share_patches(
                 up[k], down[k] = min(up[k] + 1, labels.shape[k] - 1), max(up[k] - 1, 0)
                 rise = _level(ranked, share, a, b, up) - _level(ranked, share, a, b, down)
                 slope[k] += rise / (up[k] - down[k]) * (1.0 - t if end == 0 else t)
-        if slope[axis] >= 0.0:
-            # A pixel that was given to another grain: the boundary runs half way.
-            t = 0.5
-            slope[:] = 0.0
-            slope[axis] = -1.0
         _write(patches, n, p, axis, t, slope)
 
 
@@ -168,6 +159,10 @@ def share_patches(
 def _write(patches: FloatImage, n: int, p: npt.NDArray[np.int64], axis: int, t: float, slope: Array) -> None:
     """Write the patch at the fraction t of the way from pixel p along an axis."""
     norm = np.sqrt(slope[0] ** 2 + slope[1] ** 2 + slope[2] ** 2)
+    if norm == 0.0:
+        # Beyond the image an outline may be cut straight off: it runs half way between the pixels.
+        t, norm = 0.5, 1.0
+        slope[axis] = 1.0
     for k in range(3):
         patches[n, k] = np.float32(p[k] + (t if k == axis else 0.0))
         patches[n, 3 + k] = np.float32(slope[k] / norm)
@@ -262,9 +257,20 @@ def spread_distance(
             if end == 1:
                 z, y, x = z + (axis == 0), y + (axis == 1), x + (axis == 2)
                 p += steps[axis]
-            value = _away(patches, i, np.float32(z), np.float32(y), np.float32(x), CENTRAL)
-            if value < least[p]:
-                least[p], who[p] = value, i
+            # The pixels around get it too: the end itself may prefer another patch, by a hair, that serves them worse.
+            for k in range(7):
+                q, qz, qy, qx = p, z, y, x
+                if k > 0:
+                    way, along = 2 * (k % 2) - 1, (k - 1) // 2
+                    if along == 0 and rim == 0:
+                        continue
+                    q += way * steps[along]
+                    qz, qy, qx = z + way * (along == 0), y + way * (along == 1), x + way * (along == 2)
+                    if label[q] != label[p]:
+                        continue
+                value = _away(patches, i, np.float32(qz), np.float32(qy), np.float32(qx), CENTRAL)
+                if value < least[q]:
+                    least[q], who[q] = value, i
     # The neighbours that a sweep has passed already, and how far away they are.
     before = np.empty(13, np.int64)
     length = np.empty(13, np.float32)

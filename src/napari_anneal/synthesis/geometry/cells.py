@@ -38,7 +38,7 @@ class Cells:
 
     seeds: FloatArray  # (N, 3)
     weights: FloatArray  # (N,), px²
-    metric: FloatArray  # (3, 3)
+    metric: FloatArray  # (3, 3), or (N, 3, 3) where each seed has its own; boundaries are curved then, and no planes
     start: npt.NDArray[np.int64]  # (N + 1,)
     neighbour: npt.NDArray[np.int32]  # (E,)
     planes: FloatArray  # (E, 4)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.geometry.cells import Cells
+from napari_anneal.synthesis.geometry.metrics import link_contacts
 
 __all__ = ["PAD", "curve"]
 
@@ -20,7 +21,7 @@ PAD = 10
 
 def curve(
     cells: Cells, shape: tuple[int, ...], shift: FloatImage | None = None, smoothing: float = 0.0, workers: int = 1
-) -> tuple[npt.NDArray[np.int32], FloatImage]:
+) -> tuple[Cells, npt.NDArray[np.int32], FloatImage]:
     """Who owns each pixel, and how far it is to the boundary, where boundaries are curved.
 
     Pixel x belongs to the cell that owns x + shift(x); with smoothing, to the one whose indicator, blurred by a
@@ -31,7 +32,7 @@ def curve(
     Parameters
     ----------
     cells
-        Seeds and neighbours, see `find_cells`.
+        Seeds and neighbours, see `find_cells`; or seeds with metrics of their own, see `unlinked_cells`.
     shape
         ``(Z, Y, X)`` in pixels, Z = 1 for 2D.
     shift
@@ -43,10 +44,10 @@ def curve(
 
     Returns
     -------
-    labels, distance
-        int32 seed index and float32 px, of ``shape``. Every label is one 4-connected (6-connected) piece. Two pixels
-        side by side have different labels exactly where a boundary crosses the line between their centres, and then
-        their distances add up to at most 1.
+    cells, labels, distance
+        The cells, linked by what touches what where they were not; int32 seed index and float32 px, of ``shape``. Every
+        label is one 4-connected (6-connected) piece. Two pixels side by side have different labels exactly where a
+        boundary crosses the line between their centres, and then their distances add up to at most 1.
     """
     from napari_anneal.synthesis.geometry.boundary import (
         far_distance,
@@ -56,7 +57,7 @@ def curve(
         spread_distance,
     )
     from napari_anneal.synthesis.geometry.connected import keep_connected
-    from napari_anneal.synthesis.geometry.powers import own_pixels
+    from napari_anneal.synthesis.geometry.powers import own_pixels, site_rows
     from napari_anneal.synthesis.geometry.threshold_dynamics import RANKS, blur_and_rank
 
     radius = int(np.ceil(3 * smoothing))
@@ -84,30 +85,24 @@ def curve(
         blur_and_rank(labels, second, cover, weights, len(sites), ranked, share)
         labels = np.ascontiguousarray(ranked[..., 0])
     inner = tuple(slice(p, p + n) for p, n in zip(pad, shape, strict=True))
-    owners = labels[inner].copy()
+    # Pieces cut off change hands, but their outline stays: it is where the powers of those who had them are equal.
+    owners, before = labels[inner].copy(), labels
     if keep_connected(owners, len(sites)):
-        _repair(labels, owners, inner)
+        labels = _repaired(labels, owners, inner)
     edges = np.empty((find_edges(labels, np.empty((0, 4), dtype=np.int64)), 4), dtype=np.int64)
     find_edges(labels, edges)
     patches = np.empty((len(edges), 6), dtype=np.float32)
     if smoothing > 0:
-        share_patches(edges, labels, ranked, share, patches)
+        share_patches(before, edges, ranked, share, patches)
     else:
-        power_patches(labels, edges, sites, origin, wide, patches)
+        power_patches(before, edges, sites, origin, wide, patches)
     distance = np.empty(shape, dtype=np.float32)
     spread_distance(labels, edges, patches, origin, distance)
+    if cells.metric.ndim == 3:
+        here, there = edges[:, :3].T, (edges[:, :3] + np.eye(3, dtype=np.int64)[edges[:, 3]]).T
+        cells = link_contacts(cells, labels[tuple(here)], labels[tuple(there)])
     far_distance(cells.start, cells.neighbour, sites, origin, wide if shift is None else shift, owners, distance)
-    return owners, distance
-
-
-def site_rows(cells: Cells) -> npt.NDArray[np.float64]:
-    """Rows for the kernels of `powers`: place, metric and weight of every seed."""
-    m = cells.metric
-    rows = np.empty((len(cells.seeds), 10))
-    rows[:, :3] = cells.seeds
-    rows[:, 3:9] = m[0, 0], m[1, 1], m[2, 2], 2 * m[0, 1], 2 * m[0, 2], 2 * m[1, 2]
-    rows[:, 9] = cells.weights
-    return rows
+    return cells, owners, distance
 
 
 def _gaussian(sigma: float, radius: int) -> FloatImage:
@@ -133,9 +128,12 @@ def _extend(shift: FloatImage, pad: list[int]) -> FloatImage:
     return wide
 
 
-def _repair(labels: npt.NDArray[np.int32], owners: npt.NDArray[np.int32], inner: tuple[slice, ...]) -> None:
-    """Put the connected grains of the image into the frame; what was cut off at an edge goes on beyond it."""
+def _repaired(
+    labels: npt.NDArray[np.int32], owners: npt.NDArray[np.int32], inner: tuple[slice, ...]
+) -> npt.NDArray[np.int32]:
+    """The frame with the connected grains of the image in it; what was cut off at an edge goes on beyond it."""
     changed = labels[inner] != owners
+    labels = labels.copy()
     labels[inner] = owners
     for axis in range(3):
         for edge, outside in ((0, slice(0, inner[axis].start)), (-1, slice(inner[axis].stop, None))):
@@ -146,6 +144,7 @@ def _repair(labels: npt.NDArray[np.int32], owners: npt.NDArray[np.int32], inner:
             cut = np.expand_dims(changed.take(edge, axis=axis), axis)
             kept = np.expand_dims(labels[tuple(on_edge)], axis)
             labels[tuple(beyond)] = np.where(cut, kept, labels[tuple(beyond)])
+    return labels
 
 
 def _share_slabs(shape: tuple[int, ...], workers: int, work: Callable[[int, int, int, int], None]) -> None:

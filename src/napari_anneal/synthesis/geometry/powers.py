@@ -12,18 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
+from napari_anneal.synthesis.geometry.cells import Cells
 from napari_anneal.synthesis.geometry.coverage import share_of_pixel
 
-__all__ = ["N_SITE", "own_pixels", "power", "slopes"]
+__all__ = ["own_pixels", "power", "site_rows", "slopes"]
 
 Array = npt.NDArray[np.float64]
 FloatImage = npt.NDArray[np.float32]
-# A row of ``sites``: the seed (z, y, x), M as (zz, yy, xx, 2 zy, 2 zx, 2 yx), the weight.
-N_SITE = 10
 # A seed is dropped only where it loses by more than rounding (px²) could account for.
 SLACK = 1e-6
 # Boxes are halved until they hold no more pixels than this; finer ones cost more than they save.
 LEAF = 64
+
+
+def site_rows(cells: Cells) -> Array:
+    """Rows for these kernels: the seed (z, y, x), its M as (zz, yy, xx, 2 zy, 2 zx, 2 yx), its weight."""
+    m = np.moveaxis(np.broadcast_to(cells.metric, (len(cells.seeds), 3, 3)), 0, -1)
+    forms = (m[0, 0], m[1, 1], m[2, 2], 2 * m[0, 1], 2 * m[0, 2], 2 * m[1, 2])
+    return np.column_stack([cells.seeds, *forms, cells.weights])
 
 
 @compiled
