@@ -215,7 +215,8 @@ def _refuse_unstreamable(recipe: MicrostructureRecipe) -> None:
         raise InputError("only grains can be streamed to disk; make objects with synthesize, in a smaller shape.")
     if recipe.is_curved:
         raise InputError(
-            "curved boundaries need the whole volume at once and cannot be streamed; set waviness and smoothing to 0."
+            "curved boundaries need the whole volume at once and cannot be streamed; set waviness, smoothing, "
+            "aspect_spread and direction_spread_deg to 0."
         )
     if recipe.appearance.rung > 4:
         raise InputError(
