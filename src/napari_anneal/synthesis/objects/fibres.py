@@ -32,7 +32,7 @@ def lay_fibres(recipe: MicrostructureRecipe, rng: np.random.Generator) -> Laid:
     objects, ndim = recipe.objects, len(recipe.shape)
     if ndim == 2 and objects.tilt_deg > 0:
         return _sections(recipe, rng)
-    if objects.length > 0:
+    if 0 < objects.length <= max(recipe.shape):
         return _short(recipe, rng)
     if recipe.points is not None:
         raise InputError("fibres that run right through have no centres; leave the points out, or give a length.")
@@ -60,12 +60,6 @@ def _sections(recipe: MicrostructureRecipe, rng: np.random.Generator) -> Laid:
 def _short(recipe: MicrostructureRecipe, rng: np.random.Generator) -> Laid:
     """Straight fibres of the given length: rods with round ends."""
     objects, ndim = recipe.objects, len(recipe.shape)
-    longest = max(recipe.shape)
-    if objects.length > longest:
-        raise InputError(
-            f"fibres of {objects.length:g} px do not fit into an image of {longest} px; use length 0 for fibres that "
-            "run right through it."
-        )
     if objects.length < objects.diameter:
         raise InputError(
             f"length {objects.length:g} px of a fibre is less than its diameter {objects.diameter:g} px; use form "

@@ -103,7 +103,7 @@ def _places(recipe: MicrostructureRecipe, bodies: Bodies, rng: np.random.Generat
     objects, ndim, shape = recipe.objects, bodies.ndim, recipe.shape
     count = len(bodies.diameter)
     if recipe.points is not None:
-        return _padded(np.array(recipe.points, dtype=np.float64))
+        return _given(recipe, bodies)
     if objects.overlap == "free":
         return _padded(relax(_scatter(recipe, count, rng), shape, recipe.lloyd_rounds))
     gap = objects.gap if objects.overlap == "none" else 0.0
@@ -114,7 +114,7 @@ def _places(recipe: MicrostructureRecipe, bodies: Bodies, rng: np.random.Generat
     regular = recipe.placement == "blue_noise" or recipe.lloyd_rounds > 0
     if alike and (share > SEQUENTIAL_SHARE[ndim] or regular):
         return _pushed(recipe, bodies, gap, rng)
-    return _added(recipe, bodies, gap, rng)
+    return _added(recipe, bodies, rng)
 
 
 def _alike(objects: Objects) -> bool:
@@ -134,27 +134,48 @@ def _scatter(recipe: MicrostructureRecipe, count: int, rng: np.random.Generator)
     return uniform(recipe.shape, count, rng)
 
 
-def _added(recipe: MicrostructureRecipe, bodies: Bodies, gap: float, rng: np.random.Generator) -> FloatArray:
+def _given(recipe: MicrostructureRecipe, bodies: Bodies) -> FloatArray:
+    """Check that bodies at the given points keep apart where that is asked for."""
+    points = _padded(np.array(recipe.points, dtype=np.float64))
+    if recipe.objects.overlap == "none":
+        placed, _ = _one_by_one(recipe, bodies, points, np.arange(len(points)), 1)
+        if placed < len(points):
+            raise InputError(
+                f"the object at point {placed} would overlap another, or come nearer than the gap of "
+                f"{recipe.objects.gap:g} px; move points apart, lower volume_fraction, or use overlap 'free'."
+            )
+    return points
+
+
+def _added(recipe: MicrostructureRecipe, bodies: Bodies, rng: np.random.Generator) -> FloatArray:
     """Random sequential addition, large bodies first."""
-    full = (1, *recipe.shape) if bodies.ndim == 2 else recipe.shape
     order = np.argsort(-bodies.diameter, kind="stable")
-    outline = bodies.outline(1.5)
-    core = np.sqrt((outline**2).sum(axis=2)).min(axis=1) * 0.98
-    touch = recipe.objects.overlap == "touching"
-    far = bodies.diameter.mean() if touch else gap + 1.5
-    away = np.full(full, far, dtype=np.float32)
     proposals = _padded(_scatter(recipe, 20 * len(order) + 5000, rng))
-    found = np.zeros((len(order), 3))
-    placed = add_one_by_one(
-        proposals, outline[order], core[order], bodies.turn[order], bodies.axes[order], bodies.reach[order],
-        bodies.exponent, bodies.facets[order], bodies.dents[order], bodies.depth, gap, touch, TRIES, away, found,
-    )  # fmt: skip
+    placed, found = _one_by_one(recipe, bodies, proposals, order, TRIES)
     if placed < len(order):
-        reached = bodies.sizes[order][:placed].sum() / math.prod(recipe.shape)
-        raise _too_dense(recipe, bodies, reached)
+        raise _too_dense(recipe, bodies, bodies.sizes[order][:placed].sum() / math.prod(recipe.shape))
     centres = np.empty_like(found)
     centres[order] = found
     return centres
+
+
+def _one_by_one(
+    recipe: MicrostructureRecipe, bodies: Bodies, proposals: FloatArray, order: npt.NDArray[np.int64], tries: int
+) -> tuple[int, FloatArray]:
+    """Place bodies in an order at the first of the proposals where they fit; how many did, and where they are."""
+    objects = recipe.objects
+    touch = objects.overlap == "touching"
+    gap = objects.gap if objects.overlap == "none" else 0.0
+    outline = bodies.outline(1.5)
+    core = np.sqrt((outline**2).sum(axis=2)).min(axis=1) * 0.98
+    far = bodies.diameter.mean() if touch else gap + 1.5
+    away = np.full((1, *recipe.shape) if bodies.ndim == 2 else recipe.shape, far, dtype=np.float32)
+    found = np.zeros((len(order), 3))
+    placed = add_one_by_one(
+        proposals, outline[order], core[order], bodies.turn[order], bodies.axes[order], bodies.reach[order],
+        bodies.exponent, bodies.facets[order], bodies.dents[order], bodies.depth, gap, touch, tries, away, found,
+    )  # fmt: skip
+    return placed, found
 
 
 def _pushed(recipe: MicrostructureRecipe, bodies: Bodies, gap: float, rng: np.random.Generator) -> FloatArray:

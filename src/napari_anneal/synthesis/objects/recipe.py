@@ -61,7 +61,10 @@ class Objects(Recipe):
     )
     free_zone: float = Field(2.0, ge=0, le=100, description="Width (px) around coarse objects without fine ones.")
     fine_fraction: float = Field(
-        0.0, ge=0, le=0.6, description="Share of the matrix between them that fine objects take (precipitates)."
+        0.0,
+        ge=0,
+        le=0.6,
+        description="Share of the matrix between precipitates or cuboids that fine ones take.",
     )
     fine_diameter: float = Field(4.0, ge=1.5, description="Mean diameter (px) of the fine objects.")
 
@@ -73,7 +76,9 @@ class Objects(Recipe):
         2.0, ge=0, le=90, description="Deviation of each fibre from the common direction; 90 is any direction."
     )
     length: float = Field(
-        0.0, ge=0, description="Length (px) of fibres that lie in the image and of dislocations; 0: right through it."
+        0.0,
+        ge=0,
+        description="Length (px) of fibres and dislocations; 0 (or a fibre longer than the image): right through.",
     )
     line_density: float = Field(
         0.02, gt=0, le=0.5, description="Dislocations: length of line per area (px/px²) or volume (px/px³)."
