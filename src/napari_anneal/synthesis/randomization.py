@@ -70,6 +70,7 @@ class AppearanceRanges(Recipe):
     pores: Span = _span(0.0003, 0.02, log=True, often=0.5)
     pore_diameter: Span = _span(2.0, 12.0, log=True)
     bright_pores: Span = _span(0.0, 0.5)
+    ringed_pores: Span = _span(0.0, 0.7)
     contamination: Span = _span(0.02, 0.3, often=0.12)
     contamination_contrast: Span = _span(-0.25, 0.1)
     scan_frame: Span = _span(0.02, 0.12, often=0.06)

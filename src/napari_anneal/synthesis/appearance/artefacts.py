@@ -69,7 +69,7 @@ def _pores(shape: tuple[int, ...], look: Appearance, rng: np.random.Generator) -
     marks[:, 8] = np.where(dark, rng.uniform(0, 0.2, count), rng.uniform(0.8, 1.0, count))
     marks[:, 9] = rng.uniform(0.6, 1, count)
     marks[:, 10] = 0.25
-    marks[:, 11] = np.where(rng.random(count) < 0.4, rng.uniform(0, 0.3, count), 0.0)
+    marks[:, 11] = np.where(rng.random(count) < look.ringed_pores, rng.uniform(0, 0.3, count), 0.0)
     return marks
 
 

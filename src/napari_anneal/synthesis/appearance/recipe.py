@@ -99,6 +99,7 @@ class Appearance(Recipe):
     pores: float = Field(0.002, ge=0, le=0.5, description="Area fraction of pores, pits and dirt.")
     pore_diameter: float = Field(5.0, gt=0, le=200, description="Median diameter (px) of pores and pits.")
     bright_pores: float = Field(0.2, ge=0, le=1, description="Share of those marks that are bright (dust, inclusions).")
+    ringed_pores: float = Field(0.4, ge=0, le=1, description="Share of those marks that have a bright rim.")
     contamination: float = Field(0.0, ge=0, le=1, description="Share of the field that stains cover.")
     contamination_contrast: float = Field(
         -0.15, ge=-1, le=1, description="Grey level of stains, less that of the clean surface, at its most."
