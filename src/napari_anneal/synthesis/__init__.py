@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 from napari_anneal.synthesis.appearance.recipe import Appearance
 from napari_anneal.synthesis.as_text import as_command, as_python
 from napari_anneal.synthesis.geometry.sizes import target_sizes
-from napari_anneal.synthesis.growth.recipe import Growth
+from napari_anneal.synthesis.growth.recipe import Growth, TwoPhase
 from napari_anneal.synthesis.microstructure import Microstructure, synthesize
 from napari_anneal.synthesis.objects.recipe import Objects
 from napari_anneal.synthesis.pairs import SavedPairs, save_pairs
 from napari_anneal.synthesis.presets import PRESETS, preset, preset_ranges
-from napari_anneal.synthesis.randomization import AppearanceRanges, GrowthRanges, ObjectRanges, RecipeRanges
+from napari_anneal.synthesis.randomization import (
+    AppearanceRanges,
+    GrowthRanges,
+    ObjectRanges,
+    RecipeRanges,
+    TwoPhaseRanges,
+)
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 from napari_anneal.synthesis.stream import SyntheticStream
@@ -73,6 +79,8 @@ __all__ = [
     "Span",
     "StreamDataset",
     "SyntheticStream",
+    "TwoPhase",
+    "TwoPhaseRanges",
     "as_command",
     "as_python",
     "boundary_shift",

@@ -14,6 +14,13 @@ from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
 __all__ = ["Microstructure", "check_seed", "synthesize"]
 
+# What labels 1 and 2 stand for.
+CLASSES = {
+    "grains": ("grain", "boundary"),
+    "objects": ("matrix", "object"),
+    "two_phase": ("matrix", "second phase"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Microstructure:
@@ -24,19 +31,20 @@ class Microstructure:
     image
         float32 in [0, 1].
     grains
-        int32, 1 … N without gaps: one number a grain. For objects 1 is the matrix and each object has its own.
+        int32, 1 … N without gaps: one number a grain. For objects 1 is the matrix and each object has its own;
+        for two phases 1 is the first phase and each connected domain of the second has its own.
     boundary
         bool, the boundary (or outline) within half the recipe's boundary_width.
     distance
         float32 px to the nearest boundary (or outline, or for dislocations to the line itself); infinite where there
         is none.
     phase
-        uint8, 1 or 2: the phase of the grain; for objects 1 matrix, 2 object.
+        uint8, 1 or 2: the phase of the grain; for objects 1 matrix, 2 object; for two phases the phase.
     spacing
         Pixel size along each axis, as given by the recipe.
     seeds
         float64 ``(N, ndim)`` pixel indices: where grain k grew from is ``seeds[k - 1]`` (objects: k - 2); of grown
-        grains the centroid.
+        grains, and of domains of a second phase (k - 2), the centroid.
     recipe, seed
         What it was made from; the same two give the same bytes.
     """
@@ -53,7 +61,7 @@ class Microstructure:
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Training labels, uint8, never 0: 1 grain and 2 boundary; for objects 1 matrix and 2 object."""
+        """Training labels, uint8, never 0: 1 grain and 2 boundary; for other kinds the phase."""
         second = self.boundary if self.recipe.kind == "grains" else self.phase == 2
         return second.astype(np.uint8) + np.uint8(1)
 
@@ -70,7 +78,7 @@ class Microstructure:
     @property
     def classes(self) -> tuple[str, str]:
         """Names of labels 1 and 2."""
-        return ("grain", "boundary") if self.recipe.kind == "grains" else ("matrix", "object")
+        return CLASSES[self.recipe.kind]
 
 
 def _positive_width(width: float) -> float:
@@ -99,6 +107,10 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         from napari_anneal.synthesis.objects.making import make_objects
 
         parts = make_objects(drawn, int(seed))
+    elif recipe.kind == "two_phase":
+        from napari_anneal.synthesis.growth.two_phase import make_two_phases
+
+        parts = make_two_phases(drawn, int(seed))
     elif recipe.growth.method != "none":
         from napari_anneal.synthesis.growth.grains import make_grown_grains
 

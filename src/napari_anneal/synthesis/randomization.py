@@ -9,13 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.growth.recipe import Growth, GrowthMethod
+from napari_anneal.synthesis.growth.recipe import Growth, GrowthMethod, TwoPhase
 from napari_anneal.synthesis.objects.recipe import Form, LineShape, Objects, Overlap
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.spans import Choice, Span
 from napari_anneal.synthesis.transfer.look import RealLook
 
-__all__ = ["AppearanceRanges", "GrowthRanges", "ObjectRanges", "RecipeRanges"]
+__all__ = ["AppearanceRanges", "GrowthRanges", "ObjectRanges", "RecipeRanges", "TwoPhaseRanges"]
 
 
 def _span(low: float, high: float, *, log: bool = False, often: float = 1.0, otherwise: float = 0.0) -> Any:
@@ -215,6 +215,18 @@ class GrowthRanges(Recipe):
         return Growth(**_draw_fields(self, rng))
 
 
+class TwoPhaseRanges(Recipe):
+    """Ranges of `TwoPhase`, field by field; meanings and units are the same."""
+
+    volume_fraction: Span = _span(0.3, 0.7)
+    wavelength: Span = _span(12.0, 60.0, log=True)
+    coarsening: Span = _span(1.5, 3.0)
+
+    def draw(self, rng: np.random.Generator) -> TwoPhase:
+        """One pair of phases out of the ranges."""
+        return TwoPhase(**_draw_fields(self, rng))
+
+
 class RecipeRanges(Recipe):
     """Ranges of `MicrostructureRecipe`: a `Span` or ``(low, high)`` or a number each, a `Choice` for names.
 
@@ -229,7 +241,7 @@ class RecipeRanges(Recipe):
 
     shape: tuple[int, ...] = Field((256, 256), description="Size in pixels, (Y, X) or (Z, Y, X); the same for all.")
     spacing: tuple[float, ...] | None = Field(None, description="Pixel size along each axis; only carried along.")
-    kind: Choice = Field(default=Choice(options=("grains",)), description="'grains', 'objects', or a mix of both.")
+    kind: Choice = Field(default=Choice(options=("grains",)), description="'grains', 'objects', 'two_phase', or a mix.")
     grain_diameter: Span = Field(
         default=Span(low=14.0, high=70.0, log=True), description="Mean grain diameter, px; sets the number of seeds."
     )
@@ -268,11 +280,12 @@ class RecipeRanges(Recipe):
         "0: whatever the seeds give.",
     )
     growth: GrowthRanges = Field(default_factory=GrowthRanges, description="Ranges of the growth.")
+    two_phase: TwoPhaseRanges = Field(default_factory=TwoPhaseRanges, description="Ranges of the two phases.")
 
     @field_validator("kind", "placement")
     @classmethod
     def _known_options(cls, choice: Choice, info: Any) -> Choice:
-        known = {"kind": ("grains", "objects"), "placement": ("random", "blue_noise", "clustered")}
+        known = {"kind": ("grains", "objects", "two_phase"), "placement": ("random", "blue_noise", "clustered")}
         return _checked(choice, info.field_name, known[info.field_name])
 
     @model_validator(mode="after")
@@ -308,6 +321,8 @@ class RecipeRanges(Recipe):
             picked["aspect_spread"] = picked["direction_spread_deg"] = 0.0
         square = diameter**2
         picked["growth"] = growth.model_copy(update={"rounds": growth.rounds * square, "time": growth.time * square})
+        if picked["kind"] == "two_phase":
+            picked["appearance"] = self._visible_phases(picked["two_phase"], picked["appearance"])
         if picked["kind"] == "objects":
             picked["objects"] = self._visible_objects(picked["objects"], picked["appearance"])
         return MicrostructureRecipe(**picked)
@@ -316,6 +331,13 @@ class RecipeRanges(Recipe):
         """Return the recipe in the middle of every range, to three digits, without what is mostly absent."""
         middle = self.draw(_Constant(0.5, present=0.5))
         return MicrostructureRecipe.model_validate(_rounded(middle.model_dump()))
+
+    def _visible_phases(self, phases: TwoPhase, look: Appearance) -> Appearance:
+        """Raise the contrast of phases that noise and texture would hide, and leave room beside grooves."""
+        least = _least_visible(look.model_dump(), self.appearance.visibility)
+        contrast = float(np.copysign(max(abs(look.phase_contrast), least), look.phase_contrast))
+        groove = min(look.groove_width, phases.wavelength / 8)
+        return look.model_copy(update={"phase_contrast": contrast, "groove_width": groove})
 
     def _visible_objects(self, objects: Objects, look: Appearance) -> Objects:
         """Raise the contrast of objects that noise and texture would hide."""
@@ -354,6 +376,6 @@ def _draw_fields(ranges: Recipe, rng: Any, **limits: dict[str, float]) -> dict[s
     drawn: dict[str, Any] = {}
     for name in type(ranges).model_fields:
         value = getattr(ranges, name)
-        drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges, GrowthRanges))
+        drawable = isinstance(value, (Span, Choice, ObjectRanges, AppearanceRanges, GrowthRanges, TwoPhaseRanges))
         drawn[name] = value.draw(rng, **limits.get(name, {})) if drawable else value
     return drawn

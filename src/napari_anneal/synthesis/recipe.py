@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.synthesis.appearance.recipe import Appearance
-from napari_anneal.synthesis.growth.recipe import Growth
+from napari_anneal.synthesis.growth.recipe import Growth, TwoPhase
 from napari_anneal.synthesis.objects.recipe import Objects
 from napari_anneal.synthesis.transfer.look import RealLook
 
@@ -32,8 +32,10 @@ class MicrostructureRecipe(Recipe):
         A setting is out of range, unknown, or contradicts another one.
     """
 
-    kind: Literal["grains", "objects"] = Field(
-        "grains", description="'grains': closed cells and their boundaries; 'objects': precipitates in a matrix."
+    kind: Literal["grains", "objects", "two_phase"] = Field(
+        "grains",
+        description="'grains': closed cells and their boundaries; 'objects': precipitates in a matrix; "
+        "'two_phase': spinodal decomposition.",
     )
     shape: tuple[int, ...] = Field((512, 512), description="Size in pixels, (Y, X) or (Z, Y, X).")
     spacing: tuple[float, ...] | None = Field(
@@ -92,6 +94,7 @@ class MicrostructureRecipe(Recipe):
     boundary_width: float = Field(2.0, gt=0, description="Width (px) of the boundary mask, centred on the boundary.")
     second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
     growth: Growth = Field(default_factory=Growth, description="How grains grow from the cells of the seeds.")
+    two_phase: TwoPhase = Field(default_factory=TwoPhase, description="The two phases, for kind 'two_phase'.")
     objects: Objects = Field(default_factory=Objects, description="The objects, for kind 'objects'.")
     appearance: Appearance = Field(default_factory=Appearance, description="How the micrograph looks.")
     real_look: RealLook | None = Field(
@@ -214,7 +217,8 @@ class MicrostructureRecipe(Recipe):
     @property
     def is_curved(self) -> bool:
         """Whether boundaries are anything but straight."""
-        return self.kind == "grains" and (self.waviness > 0 or self.smoothing > 0 or self.has_own_metrics)
+        curved = self.waviness > 0 or self.smoothing > 0 or self.has_own_metrics
+        return self.kind == "grains" and self.growth.method == "none" and curved
 
     @property
     def has_own_metrics(self) -> bool:
@@ -230,5 +234,7 @@ class MicrostructureRecipe(Recipe):
     @property
     def growth_grid(self) -> int:
         """Number of grid points on which growth is computed; 0 where nothing grows."""
+        if self.kind == "two_phase":
+            return math.prod(self.two_phase.grid(self.shape))
         grows = self.kind == "grains" and self.growth.method != "none"
         return round(math.prod(self.shape) / self.growth_step ** len(self.shape)) if grows else 0

@@ -156,6 +156,14 @@ def paint_patches(
             for x in range(width):
                 i = labels[z, y, x]
                 value = _inside(grain[i], z - seeds[i, 0], y - seeds[i, 1], x - seeds[i, 2], texture[z, y, x])
+                if nearest[z, y, x, 0] >= 0:
+                    n = nearest[z, y, x, 0]
+                    d = from_patch(place, n, float(z), float(y), float(x))
+                    if d < 0.5:
+                        # A pixel that the boundary cuts shows both grains.
+                        j = sides[pair[n], 0] + sides[pair[n], 1] - i
+                        beyond = _inside(grain[j], z - seeds[j, 0], y - seeds[j, 1], x - seeds[j, 2], texture[z, y, x])
+                        value += (0.5 - d) * (beyond - value)
                 widen = swell[z, y, x]
                 extra = 0.0
                 if looks_around:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
 from napari_anneal.recipe_base import Recipe
 
-__all__ = ["Growth", "GrowthMethod"]
+__all__ = ["Growth", "GrowthMethod", "TwoPhase"]
 
 GrowthMethod = Literal["none", "potts", "phase_field"]
 
@@ -53,3 +54,28 @@ class Growth(Recipe):
         "step a pixel: larger grains are computed on a coarser grid than the image.",
     )
     periodic: bool = Field(False, description="Opposite edges of the image join; otherwise boundaries end at them.")
+
+
+class TwoPhase(Recipe):
+    """Two phases that have decomposed spinodally and coarsened: worm-like where they share evenly, else droplets."""
+
+    volume_fraction: float = Field(
+        0.5, ge=0.25, le=0.75, description="Share of the image the second phase takes, exact to a pixel."
+    )
+    wavelength: float = Field(24.0, ge=6, le=1e4, description="Mean distance (px) from a domain to the next.")
+    coarsening: float = Field(
+        2.0,
+        ge=1.3,
+        le=6,
+        description="By how much that distance has grown since the phases formed: the more, the rounder the domains.",
+    )
+
+    def box(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Size (px) of the periodic box that is computed: the image's, but at least two wavelengths."""
+        least = math.ceil(2 * self.wavelength)
+        return tuple(max(n, least) for n in shape)
+
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Grid points in it: the interface is about three grid steps wide, so early domains take fewer a wavelength."""
+        # 2π√2 steps are the wavelength that decomposition starts with.
+        return tuple(round(n * self.coarsening * 2 * math.pi * math.sqrt(2) / self.wavelength) for n in self.box(shape))
