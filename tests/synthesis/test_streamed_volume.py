@@ -168,6 +168,7 @@ def test_an_earlier_volume_is_replaced_only_when_asked(tmp_path):
     [
         ({"shape": (64, 64), "spacing": None}, "not a volume"),
         ({"kind": "objects"}, "objects"),
+        ({"growth": {"method": "potts"}}, "grow"),
         ({"waviness": 0.3}, "curved"),
         ({"smoothing": 1.0}, "curved"),
         ({"appearance": {"rung": 5}}, "rung 5"),

@@ -213,6 +213,8 @@ def _refuse_unstreamable(recipe: MicrostructureRecipe) -> None:
         )
     if recipe.kind != "grains":
         raise InputError("only grains can be streamed to disk; make objects with synthesize, in a smaller shape.")
+    if recipe.growth.method != "none":
+        raise InputError("grains that grow need the whole volume at once; set growth.method to 'none' to stream it.")
     if recipe.is_curved:
         raise InputError(
             "curved boundaries need the whole volume at once and cannot be streamed; set waviness, smoothing, "
