@@ -87,6 +87,11 @@ def main() -> None:
     synthesize(recipe)
     pair = median_cpu_ms([lambda k=k: synthesize(recipe, k) for k in range(60)])
     print(json.dumps({"pair_256_rung_5_cpu_ms": pair, "target_ms": 15}))
+    for name, curve in (("bent", {"waviness": 1.5}), ("own_metrics", {"aspect_spread": 0.3})):
+        curved = recipe.model_copy(update=curve)
+        synthesize(curved)
+        pair = median_cpu_ms([lambda k=k, curved=curved: synthesize(curved, k) for k in range(60)])
+        print(json.dumps({f"pair_256_rung_5_{name}_cpu_ms": pair, "target_ms": 15}))
     for kind in ("grains", "objects"):
         stream = SyntheticStream(RecipeRanges(kind=kind), seed=1)
         for i in range(8):

@@ -23,6 +23,7 @@ LEAST_SLOPE = 1e-12
 def paint_grains(
     labels: npt.NDArray[np.int32],
     distance: FloatImage,
+    curved: bool,
     seeds: Array,
     start: npt.NDArray[np.int64],
     neighbour: npt.NDArray[np.int32],
@@ -45,14 +46,18 @@ def paint_grains(
     level added inside wide grooves and ``swell`` the factor on boundary widths at each pixel. ``settings``: mean grey,
     softness, light (z, y, x), radius of the fillets where boundaries meet (px), width of the bright edges (px).
 
-    Where boundaries are curved, ``distance`` says how far the nearest one is, and the planes at x + ``shift`` only by
-    how much the others are farther. Where seeds have metrics of their own, ``sites`` (see `site_rows`) take the place
-    of the planes. What does not apply is empty.
+    ``distance`` to the nearest boundary, where known, spares pixels that no groove reaches. Where boundaries are
+    ``curved`` it is what counts, and the planes at x + ``shift`` only say by how much the others are farther. Where
+    seeds have metrics of their own, ``sites`` (see `site_rows`) take the place of the planes. What does not apply is
+    empty.
     """
     depth, height, width = labels.shape
     mean, softness, fillet, edge_width = settings[0], settings[1], settings[5], settings[6]
     looks_around = fillet > 0.0 or edge_width > 0.0
-    bent, curved, unlike = shift.size > 0, distance.size > 0, sites.size > 0
+    bent, unlike, measured = shift.size > 0, sites.size > 0, distance.size > 0 and edge_width == 0.0
+    widest = 0.0
+    for p in range(edge.shape[0]):
+        widest = max(widest, edge[p, 1])
     away = np.empty(np.max(start[1:] - start[:-1]) + 1)
     ours, theirs, normal = np.zeros(3), np.zeros(3), np.zeros(3)
     for z in range(depth):
@@ -66,16 +71,24 @@ def paint_grains(
                     px += shift[2, z, y, x]
                 value = _inside(grain[i], pz - seeds[i, 0], py - seeds[i, 1], px - seeds[i, 2], texture[z, y, x])
                 widen = swell[z, y, x]
+                reach = widest * widen + 0.25 * fillet
+                if measured and distance[z, y, x] > reach + 0.5 * max(1.0, softness * reach):
+                    out[z, y, x] = value
+                    continue
                 first, last = start[i], start[i + 1]
                 if unlike:
                     _from_quadrics(sites, i, neighbour[first:last], pz, py, px, away, ours, theirs)
                 else:
                     for e in range(first, last):
                         away[e - first] = planes[e, 0] * pz + planes[e, 1] * py + planes[e, 2] * px + planes[e, 3]
-                if curved and last > first:
-                    # The nearest is as far as the distance says, and the others as much farther as they seem.
-                    away[: last - first] += distance[z, y, x] - away[: last - first].min()
                 extra = 0.0
+                if curved:
+                    # The nearest is as far as the distance says, and the others as much farther as they seem.
+                    nearest = np.inf
+                    for e in range(last - first):
+                        nearest = min(nearest, away[e])
+                    for e in range(last - first):
+                        away[e] += distance[z, y, x] - nearest
                 if looks_around:
                     deepest, second, deepest_e = FAR_OUT, FAR_OUT, -1
                     for e in range(first, last):
@@ -98,9 +111,11 @@ def paint_grains(
                 if best_e >= 0:
                     if unlike:
                         _from_quadrics(sites, i, neighbour[best_e : best_e + 1], pz, py, px, away, ours, theirs)
-                        normal[:] = (theirs - ours) / np.sqrt(((theirs - ours) ** 2).sum() + LEAST_SLOPE)
+                        normal[:] = theirs - ours
+                        normal /= np.sqrt((normal**2).sum() + LEAST_SLOPE)
                     else:
-                        normal[:] = planes[best_e, :3]
+                        for k in range(3):
+                            normal[k] = planes[best_e, k]
                     lit = normal[0] * settings[2] + normal[1] * settings[3] + normal[2] * settings[4]
                     value = _groove(value, best_cover, edge[pair[best_e]], widen, lit, mean, filling[z, y, x])
                 out[z, y, x] = value

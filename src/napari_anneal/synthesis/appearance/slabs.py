@@ -107,10 +107,10 @@ class SlabPainter:
         # The brush counts planes from 0; a shift of all pixels along Z says where this one lies.
         shift = np.zeros((3, *labels.shape), dtype=np.float32)
         shift[0] = z
-        cells, straight, alike = self._cells, np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 10))
+        cells, unknown, alike = self._cells, np.empty((0, 0, 0), dtype=np.float32), np.empty((0, 10))
         paint_grains(
-            labels, straight, cells.seeds, cells.start, cells.neighbour, cells.planes, alike, cells.pair, self._grain,
-            self._edge, texture, filling, swell, shift, settings, out,
+            labels, unknown, False, cells.seeds, cells.start, cells.neighbour, cells.planes, alike, cells.pair,
+            self._grain, self._edge, texture, filling, swell, shift, settings, out,
         )  # fmt: skip
         return out
 

@@ -60,8 +60,8 @@ def polished_grains(
     none = np.empty((3, 0, 0, 0), dtype=np.float32)
     sites = site_rows(cells) if cells.metric.ndim == 3 else np.empty((0, 10))
     paint_grains(
-        labels, distance if recipe.is_curved else none[0], cells.seeds, cells.start, cells.neighbour, cells.planes,
-        sites, cells.pair, grain, edge, texture, filling, swell, none if shift is None else shift, settings, out,
+        labels, distance, recipe.is_curved, cells.seeds, cells.start, cells.neighbour, cells.planes, sites, cells.pair,
+        grain, edge, texture, filling, swell, none if shift is None else shift, settings, out,
     )  # fmt: skip
     return out
 

@@ -16,7 +16,7 @@ __all__ = ["PAD", "curve"]
 
 FloatImage = npt.NDArray[np.float32]
 # Boundaries up to so far (px) outside the image are traced like those inside: masks of that half width are exact.
-PAD = 10
+PAD = 8
 
 
 def curve(
