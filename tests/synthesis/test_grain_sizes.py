@@ -134,6 +134,7 @@ CLOSE = ((20.0, 20.0), (20.0, 20.0), (40.0, 40.0))
         ({"size_cv": 0.3, "size_dispersion": 0.5}, "size_cv and size_dispersion"),
         ({"n_seeds": 2, "target_sizes": (1, 2), "size_cv": 0.3}, "size_cv and target_sizes"),
         ({"n_seeds": 2, "target_sizes": (1, 2), "size_dispersion": 0.3}, "target_sizes and size_dispersion"),
+        ({"size_cv": 0.3, "growth": {"method": "potts"}}, "growth changes the sizes"),
         ({"n_seeds": 3, "target_sizes": (1, 2)}, "2 entries but there are 3 seeds"),
         ({"n_seeds": 2, "target_sizes": (1, 0)}, "entry 1 is 0"),
         ({"n_seeds": 2, "target_sizes": (3000, -5)}, "entry 1 is -5"),

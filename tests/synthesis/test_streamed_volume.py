@@ -39,13 +39,14 @@ def arrays(path):
         at_rung(2),
         at_rung(3, psf_sigma=1.3, astigmatism=0.3),
         at_rung(3, defocus_variation=1.5),
+        at_rung(3, gaps=0.3, groove_islands=0.2, junction_rounding=1.0, astigmatism=0.4, astigmatism_deg=30.0),
         RECIPE.model_copy(
             update={"size_cv": 0.5, "placement": "blue_noise", "lloyd_rounds": 2, "appearance": {"rung": 1}}
         ),
         RECIPE.model_copy(update={"n_seeds": 1, "appearance": {"rung": 2}}),
         RECIPE.model_copy(update={"n_seeds": 30_000, "boundary_width": 1.0, "appearance": {"rung": 2}}),
     ],
-    ids=["clean", "specimen", "optics", "defocus", "sizes", "one grain", "tiny grains"],
+    ids=["clean", "specimen", "optics", "defocus", "all of it", "sizes", "one grain", "tiny grains"],
 )
 def test_a_streamed_volume_is_the_one_in_memory_however_it_is_cut(recipe, tmp_path):
     made = synthesize(recipe, 3)
@@ -171,6 +172,7 @@ def test_an_earlier_volume_is_replaced_only_when_asked(tmp_path):
         ({"growth": {"method": "potts"}}, "grow"),
         ({"waviness": 0.3}, "curved"),
         ({"smoothing": 1.0}, "curved"),
+        ({"growth": {"method": "potts"}}, "growth"),
         ({"appearance": {"rung": 5}}, "rung 5"),
     ],
 )

@@ -176,6 +176,8 @@ class MicrostructureRecipe(Recipe):
                 f"{given[0]} can be kept only for grains that are alike in shape; leave it out, or set aspect_spread "
                 "and direction_spread_deg to 0"
             )
+        if self.growth_grid and given and given[0] != "size_dispersion":
+            raise ValueError(f"growth changes the sizes that {given[0]} prescribes; give one of them")
         whole = math.prod(self.shape)
         if self.size_cv is not None and whole < 2 * SMALLEST_GRAIN * self.n_seeds:
             raise ValueError(

@@ -200,7 +200,7 @@ def _memory_needed(recipe: MicrostructureRecipe, thickness: int) -> int:
     slab = min(depth, thickness + 2 * reach) * math.prod(plane)
     knots = 0.0
     if look.rung >= 2:
-        for length in (look.texture_length, look.texture_length / 3, max(3.0, look.groove_width)):
+        for length in look.surface_lengths:
             knots += math.prod(n / max(1.0, length) + 4 for n in recipe.shape)
     return round(slab * BYTES_PER_SLAB_VOXEL + 8 * knots + recipe.n_seeds * BYTES_PER_SEED)
 
@@ -220,6 +220,8 @@ def _refuse_unstreamable(recipe: MicrostructureRecipe) -> None:
             "curved boundaries need the whole volume at once and cannot be streamed; set waviness, smoothing, "
             "aspect_spread and direction_spread_deg to 0."
         )
+    if recipe.real_look is not None:
+        raise InputError("a real look is matched to the whole volume and cannot be streamed; leave real_look out.")
     if recipe.appearance.rung > 4:
         raise InputError(
             "the artefacts of rung 5 run through the whole volume and cannot be streamed; choose rung 4 or lower."

@@ -130,3 +130,10 @@ class Appearance(Recipe):
     streaks: float = Field(
         0.0, ge=0, le=0.5, description="Deviation of streaks around the densest spots of a CT slice, beside them."
     )
+
+    @property
+    def surface_lengths(self) -> list[float]:
+        """Lengths (px) over which the fields of the surface vary: texture and its octave, roughness, islands, gaps."""
+        lengths = [self.texture_length, self.texture_length / 3, max(3.0, self.groove_width)]
+        lengths += [max(2.5, self.groove_width)] if self.groove_islands > 0 else []
+        return lengths + ([self.gap_length] if self.gaps > 0 else [])

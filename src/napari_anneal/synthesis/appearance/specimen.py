@@ -110,10 +110,7 @@ def surface_fields(look: Appearance, shape: tuple[int, ...], rng: np.random.Gene
 
     Where there are any, islands and gaps follow.
     """
-    lengths = [look.texture_length, look.texture_length / 3, max(3.0, look.groove_width)]
-    lengths += [max(2.5, look.groove_width)] if look.groove_islands > 0 else []
-    lengths += [look.gap_length] if look.gaps > 0 else []
-    return [noise_field(shape, length, rng) for length in lengths]
+    return [noise_field(shape, length, rng) for length in look.surface_lengths]
 
 
 def composed(look: Appearance, fields: list[FloatImage]) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
