@@ -43,8 +43,9 @@ class Microstructure:
     spacing
         Pixel size along each axis, as given by the recipe.
     seeds
-        float64 ``(N, ndim)`` pixel indices: where grain k grew from is ``seeds[k - 1]`` (objects: k - 2); of grown
-        grains, and of domains of a second phase (k - 2), the centroid.
+        float64 ``(N, ndim)`` pixel indices: where grain k grew from is ``seeds[k - 1]`` (objects: k - 2, and the
+        centre of one that an edge cuts may lie outside); of grown grains, and of domains of a second phase (k - 2),
+        the centroid.
     recipe, seed
         What it was made from; the same two give the same bytes.
     """

@@ -1,7 +1,7 @@
 """Compiled: where bodies may lie without overlap, in a periodic box.
 
-Random sequential addition for any shape, one body after the other; and for what it cannot reach, disks and balls (or
-ellipses all alike) that push each other apart until none overlap.
+Random sequential addition for any shape, one body after the other (Widom 1966); and for what it cannot reach, disks and
+balls (or ellipses all alike) that push each other apart until none overlap.
 """
 
 from __future__ import annotations
