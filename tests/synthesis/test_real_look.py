@@ -241,7 +241,7 @@ def test_no_preset_has_its_boundaries_moved(name, superalloy, cement):
         average = np.mean([match_image(clean.image, look, seed, **known).image for seed in range(4)], axis=0)
         assert boundary_shift(clean.image, average, clean.grains, clean.distance).shift <= 1
         before, after = look_distance(plain.image, look), look_distance(made.image, look)
-        assert after[0] < 0.5 * before[0]
+        assert after[0] < 0.8 * before[0]
         assert after[1] < before[1]
 
 

@@ -17,6 +17,8 @@ BYTES_PER_PIXEL = 44
 BYTES_PER_CURVED_PIXEL = 160
 # The same for objects: outlines, how distances spread from them, and the segments of lines.
 BYTES_PER_OBJECT_PIXEL = 76
+# The same where the image is matched to a real one: its spectrum in double precision, and where its boundaries lie.
+BYTES_PER_MATCHED_PIXEL = 140
 # Seeds, lifted hull and planes of about 8 (2D) or 16 (3D) neighbours each.
 BYTES_PER_SEED = 2500
 # The lists of grains and fields, old and new, that growth keeps at every step of its grid.
@@ -24,10 +26,18 @@ BYTES_PER_GRID_STEP = 120
 
 
 def refuse_too_large(
-    shape: tuple[int, ...], n_seeds: int, curved: bool = False, grid: int = 0, objects: bool = False
+    shape: tuple[int, ...],
+    n_seeds: int,
+    curved: bool = False,
+    grid: int = 0,
+    objects: bool = False,
+    matched: bool = False,
 ) -> None:
     """Raise `InputError`, saying how much memory would be needed, when that is more than the machine has free."""
     per_pixel = BYTES_PER_OBJECT_PIXEL if objects else BYTES_PER_CURVED_PIXEL if curved else BYTES_PER_PIXEL
+    if matched:
+        # Matching begins when what the geometry needed is free again.
+        per_pixel = max(per_pixel, BYTES_PER_MATCHED_PIXEL)
     needed = math.prod(shape) * per_pixel + n_seeds * BYTES_PER_SEED + grid * BYTES_PER_GRID_STEP
     refuse_more_memory(needed, f"a microstructure of shape {shape} with {n_seeds} seeds", "a smaller shape")
 

@@ -100,8 +100,9 @@ def synthesize(recipe: MicrostructureRecipe, seed: int = 0) -> Microstructure:
         The seed is not a whole number ≥ 0, or the arrays would not fit into memory (says how much they need).
     """
     check_seed(seed)
-    refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved, recipe.growth_grid, recipe.kind == "objects")
     look = recipe.real_look
+    objects, matched = recipe.kind == "objects", look is not None
+    refuse_too_large(recipe.shape, recipe.n_seeds, recipe.is_curved, recipe.growth_grid, objects, matched)
     drawn = recipe if look is None else recipe.model_copy(update={"appearance": _without_detector(recipe.appearance)})
     # Imported here so that building a recipe (a form, --help) does not load the compiler.
     if recipe.kind == "objects":

@@ -84,20 +84,20 @@ def close_cells(
     mask, probability = as_boundary(boundary, threshold)
     if not max_gap >= 0 or not smallest >= 1:
         raise InputError(f"max_gap = {max_gap} and smallest = {smallest} must be at least 0 and 1 pixels.")
-    mask = fill_holes(mask, smallest)
+    mask = _fill_holes(mask, smallest)
     labels = thin_lines(mask, probability)
     for _ in range(MOST_ROUNDS):
         loose = loose_parts(mask, labels)
-        bridge = find_bridges(mask, loose, probability, threshold, max_gap, smallest) if max_gap > 0 else loose & False
+        bridge = _find_bridges(mask, loose, probability, threshold, max_gap, smallest) if max_gap > 0 else loose & False
         if not bridge.any():
             break
-        bridged = thin_lines(fill_holes(mask | bridge, smallest), probability)
+        bridged = thin_lines(_fill_holes(mask | bridge, smallest), probability)
         # A bridge that closes no cell is thinned away again: nothing more will come of it.
         if bridged.max() <= labels.max():
             break
-        mask, labels = fill_holes(mask | bridge, smallest), bridged
+        mask, labels = _fill_holes(mask | bridge, smallest), bridged
     lines = labels == 0
-    return ClosedCells(lines, cells_of(lines)[0])
+    return ClosedCells(lines, _cells_of(lines)[0])
 
 
 def as_boundary(boundary: Any, threshold: float) -> tuple[Mask, FloatImage | None]:
@@ -116,7 +116,7 @@ def as_boundary(boundary: Any, threshold: float) -> tuple[Mask, FloatImage | Non
     return given >= threshold, given.astype(np.float32)
 
 
-def cells_of(mask: Mask) -> tuple[Labels, int]:
+def _cells_of(mask: Mask) -> tuple[Labels, int]:
     """Cells between the lines, connected through faces, and their number."""
     from scipy import ndimage
 
@@ -124,9 +124,9 @@ def cells_of(mask: Mask) -> tuple[Labels, int]:
     return labels, int(count)
 
 
-def fill_holes(mask: Mask, smallest: int) -> Mask:
+def _fill_holes(mask: Mask, smallest: int) -> Mask:
     """Mask with cells below so many pixels filled."""
-    labels, _ = cells_of(mask)
+    labels, _ = _cells_of(mask)
     small = np.bincount(labels.ravel()) < smallest
     small[0] = False
     return np.asarray(mask | small[labels], dtype=np.bool_)
@@ -136,7 +136,7 @@ def thin_lines(mask: Mask, probability: FloatImage | None = None) -> Labels:
     """Cells between the lines of a mask, grown until they meet; 0 where they do (int32, 1 … N)."""
     from scipy import ndimage
 
-    labels, count = cells_of(mask)
+    labels, count = _cells_of(mask)
     if count == 0:
         return np.ones(mask.shape, dtype=np.int32)
     key = ndimage.distance_transform_edt(mask).astype(np.float32) if probability is None else probability
@@ -182,7 +182,7 @@ def loose_parts(mask: Mask, labels: Labels) -> Mask:
     return np.asarray((reach > 2.0)[piece] & (piece > 0), dtype=np.bool_)
 
 
-def find_bridges(
+def _find_bridges(
     mask: Mask, loose: Mask, probability: FloatImage | None, threshold: float, max_gap: float, smallest: int
 ) -> Mask:
     """Pixels off the mask where plausible walls run, see `close_cells`."""

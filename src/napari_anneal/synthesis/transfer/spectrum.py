@@ -13,6 +13,8 @@ __all__ = ["BINS", "radial_filter", "radial_power"]
 FloatArray = npt.NDArray[np.float64]
 # Bins of equal width from 0 to 0.5 cycles per pixel.
 BINS = 32
+# Pixels beyond the edge that a filter may look at: more than twice the deviation of the softest one.
+MARGIN = 16
 
 
 def radial_power(plane: npt.NDArray[np.floating]) -> FloatArray:
@@ -46,7 +48,7 @@ def radial_filter(image: npt.NDArray[np.floating], gain: FloatArray) -> npt.NDAr
 
     The image goes on as its mirror image beyond its edges.
     """
-    margin = [min(32, n - 1) for n in image.shape]
+    margin = [min(MARGIN, n - 1) for n in image.shape]
     padded = np.pad(np.asarray(image, dtype=np.float64), [(m, m) for m in margin], mode="reflect")
     mean = padded.mean()
     frequency = _frequency(padded.shape)
