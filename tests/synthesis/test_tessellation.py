@@ -161,34 +161,6 @@ def test_neighbours_are_those_of_scipy_voronoi():
     assert len(theirs - ours) <= 3
 
 
-def test_poisson_voronoi_cells_have_the_known_area_variance_and_six_neighbours():
-    # Area variance 0.280 (Gilbert 1962), mean number of neighbours 6 (Euler). Interior cells of a large field.
-    side, count = 4096, 60_000
-    seeds = uniform((side, side), count, np.random.default_rng(6))
-    cells = find_cells(seeds)
-    labels, _ = tessellate(cells, (side, side), with_distance=False, workers=2)
-    area = np.bincount(labels.ravel(), minlength=count)
-    inside = ((seeds > 100) & (seeds < side - 100)).all(axis=1)
-    assert inside.sum() > 50_000
-    relative = area[inside] * count / side**2
-    assert relative.mean() == pytest.approx(1, abs=0.01)
-    assert relative.var() == pytest.approx(0.280, abs=0.008)
-    degree = np.diff(cells.start)[inside]
-    assert degree.mean() == pytest.approx(6, abs=0.02)
-
-
-def test_volume_cells_have_the_known_variance_and_number_of_neighbours():
-    # 3D Poisson-Voronoi: volume variance 0.179, 15.54 faces a cell (Meijering 1953).
-    side, count = 160, 8000
-    seeds = uniform((side,) * 3, count, np.random.default_rng(7))
-    cells = find_cells(seeds)
-    labels, _ = tessellate(cells, (side,) * 3, with_distance=False)
-    inside = ((seeds > 16) & (seeds < side - 16)).all(axis=1)
-    relative = np.bincount(labels.ravel(), minlength=count)[inside] * count / side**3
-    assert relative.var() == pytest.approx(0.179, abs=0.02)
-    assert np.diff(cells.start)[inside].mean() == pytest.approx(15.54, abs=0.15)
-
-
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_metric_keeps_area_and_stretches_along_the_direction(ndim):
     metric = metric_matrix(ndim, 4.0, 90.0)

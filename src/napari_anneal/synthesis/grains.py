@@ -12,7 +12,7 @@ from napari_anneal.synthesis.appearance.smooth_noise import smooth_noise
 from napari_anneal.synthesis.appearance.specimen import clean_grains, polished_grains
 from napari_anneal.synthesis.draws import Step, generator
 from napari_anneal.synthesis.geometry.cells import Cells, find_cells, metric_matrix
-from napari_anneal.synthesis.geometry.curved import curve
+from napari_anneal.synthesis.geometry.curved import PAD, curve
 from napari_anneal.synthesis.geometry.metrics import grain_metrics, unlinked_cells
 from napari_anneal.synthesis.geometry.seeds import place_seeds, relax
 from napari_anneal.synthesis.geometry.sizes import target_sizes
@@ -30,22 +30,24 @@ PIXELS_FOR_THREADS = 1 << 20
 def make_grains(recipe: MicrostructureRecipe, seed: int) -> Parts:
     """Geometry, then appearance, of a recipe of kind 'grains'."""
     cells, labels, distance, shift = _geometry(recipe, seed)
-    phase_of = phases(recipe, seed, len(cells.seeds))
+    phase_of = phases(recipe, seed, cells.n_grains)
+    # Copies across the sides of a periodic image are the same grain.
+    owners = cells.grain[labels]
     # A seed whose cell holds no pixel has no grain; numbers stay without gaps.
-    present = np.bincount(labels.ravel(), minlength=len(cells.seeds)) > 0
+    present = np.bincount(owners.ravel(), minlength=cells.n_grains) > 0
     number = np.cumsum(present, dtype=np.int32)
     if recipe.appearance.rung == 1:
-        image = clean_grains(distance, phase_of[labels], recipe.boundary_width)
+        image = clean_grains(distance, phase_of[owners], recipe.boundary_width)
     else:
         image = polished_grains(recipe, cells, labels, distance, phase_of, shift, generator(seed, Step.SPECIMEN))
         image = take_image(image, recipe.appearance, seed)
     shape, ndim = recipe.shape, len(recipe.shape)
     return Parts(
         image=image.reshape(shape),
-        grains=number[labels].reshape(shape),
+        grains=number[owners].reshape(shape),
         distance=distance.reshape(shape),
-        phase=phase_of[labels].reshape(shape),
-        seeds=cells.seeds[present][:, 3 - ndim :],
+        phase=phase_of[owners].reshape(shape),
+        seeds=cells.seeds[: cells.n_grains][present][:, 3 - ndim :],
     )
 
 
@@ -56,6 +58,21 @@ def _geometry(
     ndim = len(recipe.shape)
     full = (1, *recipe.shape) if ndim == 2 else recipe.shape
     seeds, weights, metric = seeds_and_weights(recipe, seed)
+    period = recipe.shape if recipe.periodic else None
+    workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
+    if not recipe.is_curved:
+        cells = find_cells(seeds, weights, metric, period)
+        labels, distance = tessellate(cells, recipe.shape, workers=workers)
+        return cells, labels.reshape(full), distance.reshape(full), None
+    shift = None
+    margin = PAD + 3 * recipe.smoothing + 1
+    if recipe.waviness > 0:
+        rng = generator(seed, Step.BENDING)
+        shift = np.zeros((3, *full), dtype=np.float32)
+        for axis in range(3 - ndim, 3):
+            noise = smooth_noise(full, recipe.bend_length, rng, recipe.periodic)
+            shift[axis] = np.float32(recipe.waviness) * noise
+        margin += float(np.abs(shift).max())
     if recipe.has_own_metrics:
         metrics = grain_metrics(
             len(seeds), ndim, recipe.aspect_ratio, recipe.direction_deg, recipe.aspect_spread,
@@ -63,17 +80,7 @@ def _geometry(
         )  # fmt: skip
         cells = unlinked_cells(seeds, weights, metrics)
     else:
-        cells = find_cells(seeds, weights, metric)
-    workers = min(4, os.cpu_count() or 1) if np.prod(full) >= PIXELS_FOR_THREADS else 1
-    if not recipe.is_curved:
-        labels, distance = tessellate(cells, recipe.shape, workers=workers)
-        return cells, labels.reshape(full), distance.reshape(full), None
-    shift = None
-    if recipe.waviness > 0:
-        rng = generator(seed, Step.BENDING)
-        shift = np.zeros((3, *full), dtype=np.float32)
-        for axis in range(3 - ndim, 3):
-            shift[axis] = np.float32(recipe.waviness) * smooth_noise(full, recipe.bend_length, rng)
+        cells = find_cells(seeds, weights, metric, period, margin)
     cells, labels, distance = curve(cells, full, shift, recipe.smoothing, workers)
     return cells, labels, distance, shift
 
@@ -88,7 +95,7 @@ def seeds_and_weights(
     if sizes is not None:
         rng = generator(seed, Step.NUDGES)
         return *fit_sizes(seeds, sizes, metric, recipe.shape, recipe.lloyd_rounds, rng), metric
-    seeds = relax(seeds, recipe.shape, recipe.lloyd_rounds, metric)
+    seeds = relax(seeds, recipe.shape, recipe.lloyd_rounds, metric, recipe.periodic)
     if recipe.size_dispersion == 0:
         return seeds, None, metric
     # Log-normal radii of the wanted CV about the mean grain radius; a power diagram subtracts their squares.

@@ -249,6 +249,7 @@ class RecipeRanges(Recipe):
         default=Choice(options=("random", "blue_noise", "clustered"), weights=(3.0, 3.0, 1.0)),
         description="How seeds are placed.",
     )
+    periodic: bool = Field(False, description="Opposite sides of the image continue each other; the same for all.")
     lloyd_rounds: Span = Field(default=Span(low=0, high=3, probability=0.4), description="Rounds of relaxation.")
     aspect_ratio: Span = _span(1.0, 2.5, often=0.4, otherwise=1.0)
     direction_deg: Span = _span(-90.0, 90.0)

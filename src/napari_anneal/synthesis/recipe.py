@@ -54,6 +54,10 @@ class MicrostructureRecipe(Recipe):
     cluster_radius: float = Field(
         0.6, gt=0, description="Spread (σ) of a cluster in units of the mean distance between clusters."
     )
+    periodic: bool = Field(
+        False,
+        description="Opposite sides of the image continue each other: grains that leave at one enter at the other.",
+    )
     lloyd_rounds: int = Field(0, ge=0, le=100, description="Rounds of Lloyd relaxation: more, and grains get even.")
     aspect_ratio: float = Field(1.0, ge=1, le=50, description="Elongation of the grains, length over width.")
     direction_deg: float = Field(0.0, ge=-360, le=360, description="Direction of elongation in the (Y, X) plane.")
@@ -129,6 +133,8 @@ class MicrostructureRecipe(Recipe):
                 "nanoparticles are seen in projection through a carbon film, which is a 2D image; give a shape (Y, X), "
                 "or use form 'particles' for a volume"
             )
+        if self.periodic:
+            self._check_periodic()
         if self.kind == "grains" and self.boundary_width > 1 and self.boundary_width >= self.grain_diameter:
             raise ValueError(
                 f"boundary_width {self.boundary_width:g} px is wider than the mean grain of "
@@ -150,6 +156,22 @@ class MicrostructureRecipe(Recipe):
                 f"use at most {max(1.0, self.grain_diameter / 2):.2g} px"
             )
         return self
+
+    def _check_periodic(self) -> None:
+        """Refuse what does not continue across the sides of the image."""
+        other = (
+            "objects" if self.kind == "objects"
+            else "growth" if self.growth.method != "none"
+            else "aspect_spread and direction_spread_deg" if self.has_own_metrics
+            else "size_cv" if self.size_cv is not None
+            else "target_sizes" if self.target_sizes is not None
+            else None
+        )  # fmt: skip
+        if other is not None:
+            raise ValueError(
+                f"periodic is for grains as they are cut from their seeds, not together with {other}; leave out one of "
+                "the two"
+            )
 
     def _check_points(self, points: tuple[tuple[float, ...], ...]) -> None:
         """Refuse points that are no seeds of this shape."""

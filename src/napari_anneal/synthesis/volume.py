@@ -140,10 +140,10 @@ def _stream(
 
     depth, *plane = recipe.shape
     workers = min(4, os.cpu_count() or 1)
-    cells = find_cells(*seeds_and_weights(recipe, seed))
-    phase_of = phases(recipe, seed, len(cells.seeds))
+    cells = find_cells(*seeds_and_weights(recipe, seed), recipe.shape if recipe.periodic else None)
+    phase_of = phases(recipe, seed, cells.n_grains)
     # A seed whose cell holds no pixel has no grain; numbers stay without gaps.
-    number = np.cumsum(pixel_counts(cells, recipe.shape) > 0, dtype=np.int32)
+    number = np.cumsum(np.bincount(cells.grain, pixel_counts(cells, recipe.shape)) > 0, dtype=np.int32)[cells.grain]
     painter = SlabPainter(recipe, seed, cells, phase_of, workers)
     store = _open_store(path, recipe, seed, chunks, with_distance)
     for first in range(0, depth, chunks[0]):

@@ -53,9 +53,9 @@ class SlabPainter:
             return
         # In the order in which `polished_grains` and `blur` draw.
         rng = generator(seed, Step.SPECIMEN)
-        self._grain = grain_table(self._look, recipe.grain_diameter, 3, phase_of, rng)
+        self._grain = grain_table(self._look, recipe.grain_diameter, 3, phase_of, rng)[cells.grain]
         self._edge = edge_table(self._look, cells.n_pairs, rng)
-        self._fields = surface_fields(self._look, self._shape, rng)
+        self._fields = surface_fields(self._look, self._shape, rng, recipe.periodic)
         self._pattern = gain_pattern(self._shape, self._look, seed)
         varies = self._look.rung >= 3 and self._look.defocus_variation > 0
         self._focus = focus_field(self._shape, generator(seed, Step.OPTICS)) if varies else None
@@ -77,7 +77,7 @@ class SlabPainter:
         """
         begin = max(0, first - self.reach)
         if self._look.rung == 1:
-            clean = clean_grains(distance, self._phase_of[labels], self._recipe.boundary_width)
+            clean = clean_grains(distance, self._phase_of[self._cells.grain[labels]], self._recipe.boundary_width)
             return clean[first - begin : last - begin]
         image = np.empty(labels.shape, dtype=np.float32)
 

@@ -42,27 +42,42 @@ class NoiseField:
 
 
 def noise_field(
-    shape: tuple[int, ...], length: float | tuple[float, float, float], rng: np.random.Generator
+    shape: tuple[int, ...],
+    length: float | tuple[float, float, float],
+    rng: np.random.Generator,
+    periodic: bool = False,
 ) -> NoiseField:
     """Draw the knots of a Gaussian random field of mean 0 and deviation 1 that varies over ``length`` px."""
     varying = [n > 1 for n in shape]
     step = np.maximum(np.broadcast_to(np.asarray(length, dtype=np.float64), 3), 1.0)
-    knots = [int(np.ceil(n / s)) + 4 if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
-    coarse = rng.standard_normal(knots, dtype=np.float32)
+    if periodic:
+        knots = [max(1, int(n / s)) if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
+        step = np.array(shape) / knots
+        coarse = rng.standard_normal(knots, dtype=np.float32)
+        # Four more than there are, for the four that every pixel is between.
+        again = [np.arange(k + 4) % k if v else np.zeros(1, int) for k, v in zip(knots, varying, strict=True)]
+        coarse = np.ascontiguousarray(coarse[np.ix_(*again)])
+    else:
+        knots = [int(np.ceil(n / s)) + 4 if v else 1 for n, s, v in zip(shape, step, varying, strict=True)]
+        coarse = rng.standard_normal(knots, dtype=np.float32)
     coarse *= np.float32(POWER_PER_AXIS ** (-sum(varying) / 2))
     # A random phase, so that no image has its knots on the same pixels as another.
     return NoiseField(tuple(shape), coarse, step.copy(), rng.random(3))
 
 
 def smooth_noise(
-    shape: tuple[int, ...], length: float | tuple[float, float, float], rng: np.random.Generator
+    shape: tuple[int, ...],
+    length: float | tuple[float, float, float],
+    rng: np.random.Generator,
+    periodic: bool = False,
 ) -> FloatImage:
     """Gaussian random field of mean 0 and deviation 1 that varies over ``length`` px; float32 ``(Z, Y, X)``.
 
     A 2D field is asked for with Z = 1; three lengths (Z, Y, X) make streaks. Twice continuously differentiable, so a
-    shift by it bends without kinks.
+    shift by it bends without kinks. A periodic one continues itself across the sides; its length is then the next
+    greater one that fits into the shape a whole number of times.
     """
-    return noise_field(shape, length, rng).whole()
+    return noise_field(shape, length, rng, periodic).whole()
 
 
 def share_of(noise: FloatImage, share: float, soft: float) -> FloatImage:

@@ -53,9 +53,10 @@ def polished_grains(
 ) -> FloatImage:
     """Rung 2: grey levels of the polished or etched surface, float32 ``(Z, Y, X)``, not clipped."""
     look, ndim = recipe.appearance, len(recipe.shape)
-    grain = grain_table(look, recipe.grain_diameter, ndim, phase_of, rng)
+    # Copies of a grain across the sides of a periodic image look like it.
+    grain = grain_table(look, recipe.grain_diameter, ndim, phase_of, rng)[cells.grain]
     edge = edge_table(look, cells.n_pairs, rng)
-    texture, filling, swell, settings = surface(look, labels.shape, rng)
+    texture, filling, swell, settings = surface(look, labels.shape, rng, recipe.periodic)
     out = np.empty(labels.shape, dtype=np.float32)
     none = np.empty((3, 0, 0, 0), dtype=np.float32)
     sites = site_rows(cells) if cells.metric.ndim == 3 else np.empty((0, 10))
@@ -99,18 +100,20 @@ def polished_labels(
 
 
 def surface(
-    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator
+    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator, periodic: bool = False
 ) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:
     """Texture, filling and swelling of grooves (float32 ``(Z, Y, X)``), and settings, for the brushes of grains."""
-    return composed(look, [field.whole() for field in surface_fields(look, shape, rng)])
+    return composed(look, [field.whole() for field in surface_fields(look, shape, rng, periodic)])
 
 
-def surface_fields(look: Appearance, shape: tuple[int, ...], rng: np.random.Generator) -> list[NoiseField]:
+def surface_fields(
+    look: Appearance, shape: tuple[int, ...], rng: np.random.Generator, periodic: bool = False
+) -> list[NoiseField]:
     """Draw what `composed` needs: texture, its finer octave (real surfaces vary on more than one length), roughness.
 
     Where there are any, islands and gaps follow.
     """
-    return [noise_field(shape, length, rng) for length in look.surface_lengths]
+    return [noise_field(shape, length, rng, periodic) for length in look.surface_lengths]
 
 
 def composed(look: Appearance, fields: list[FloatImage]) -> tuple[FloatImage, FloatImage, FloatImage, FloatArray]:

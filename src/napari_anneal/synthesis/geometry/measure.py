@@ -42,6 +42,9 @@ class CellMeasures:
 def measure_cells(cells: Cells, shape: tuple[int, ...], workers: int | None = None) -> CellMeasures:
     """Clip every cell to the box −0.5 … n − 0.5 of the shape and measure what is left.
 
+    Cells of a periodic tessellation are measured whole, each grain once (N is the number of grains and its centroid may
+    lie outside the image); facets of copies are 0.
+
     Parameters
     ----------
     cells
@@ -53,9 +56,12 @@ def measure_cells(cells: Cells, shape: tuple[int, ...], workers: int | None = No
     """
     from napari_anneal.synthesis.geometry.clipping import clip_polygons, clip_polyhedra
 
-    count, ndim = len(cells.seeds), len(shape)
+    count, ndim = cells.n_grains, len(shape)
     box = np.array([(-0.5, n - 0.5) for n in shape])
-    size, centroid, facet = np.zeros(count), cells.seeds.copy(), np.zeros(len(cells.planes))
+    if cells.periodic:
+        # Whole, wherever they reach: copies lie all around.
+        box = np.column_stack([cells.seeds.min(axis=0), cells.seeds.max(axis=0)])[3 - ndim :]
+    size, centroid, facet = np.zeros(count), cells.seeds[:count].copy(), np.zeros(len(cells.planes))
     clip = clip_polygons if ndim == 2 else clip_polyhedra
 
     def work(part: Iterable[int]) -> None:

@@ -58,6 +58,7 @@ def unlinked_cells(seeds: FloatArray, weights: FloatArray | None, metrics: Float
         np.empty(0, dtype=np.int32),
         np.empty((0, 4)),
         np.empty(0, dtype=np.int32),
+        np.arange(count, dtype=np.int32),
     )
 
 

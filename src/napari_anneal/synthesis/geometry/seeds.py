@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.geometry.cells import find_cells
-from napari_anneal.synthesis.geometry.tessellation import label_slabs
+from napari_anneal.synthesis.geometry.measure import measure_cells
+from napari_anneal.synthesis.geometry.periodic import wrap
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
 __all__ = ["blue_noise", "clustered", "hard_core", "place_seeds", "relax", "uniform"]
@@ -74,18 +75,16 @@ def clustered(
     return np.asarray((seeds + 0.5) % np.array(shape) - 0.5, dtype=np.float64)
 
 
-def relax(seeds: FloatArray, shape: tuple[int, ...], rounds: int, metric: FloatArray | None = None) -> FloatArray:
-    """Lloyd's algorithm: move every seed to the centroid of its pixels, ``rounds`` times (the cells become even)."""
-    ndim = len(shape)
+def relax(
+    seeds: FloatArray,
+    shape: tuple[int, ...],
+    rounds: int,
+    metric: FloatArray | None = None,
+    periodic: bool = False,
+) -> FloatArray:
+    """Lloyd's algorithm: move every seed to the centroid of its cell, ``rounds`` times (the cells become even)."""
     for _ in range(rounds):
-        size, total = np.zeros(len(seeds)), np.zeros((len(seeds), ndim))
-        for first, labels in label_slabs(find_cells(seeds, None, metric), shape):
-            flat = labels.ravel()
-            size += np.bincount(flat, minlength=len(seeds))
-            for axis, n in enumerate(labels.shape):
-                place = np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(ndim)])
-                place += first if axis == 0 else 0
-                total[:, axis] += np.bincount(flat, np.broadcast_to(place, labels.shape).ravel(), minlength=len(seeds))
-        owned = size > 0
-        seeds = np.where(owned[:, None], total / np.maximum(size, 1)[:, None], seeds)
+        cells = find_cells(seeds, None, metric, shape if periodic else None)
+        centroid = measure_cells(cells, shape).centroid
+        seeds = wrap(centroid, shape) if periodic else centroid
     return seeds

@@ -44,7 +44,8 @@ def tessellate(
     Returns
     -------
     labels, distance
-        int32 seed index (0 … N − 1) and float32 px, both of ``shape``. With one seed the distance is infinite.
+        int32 seed index (0 … N − 1; whose copy that is says ``cells.grain``) and float32 px, both of ``shape``. With
+        one seed the distance is infinite.
         Exactly on a boundary either of the two cells may own the pixel.
     """
     from napari_anneal.synthesis.geometry.envelope import fill_rows
