@@ -226,11 +226,13 @@ def spread_distance(
     edges: npt.NDArray[np.int64],
     patches: FloatImage,
     origin: npt.NDArray[np.int64],
+    nearest: npt.NDArray[np.int32],
     distance: FloatImage,
 ) -> None:
     """Distance (px) of every pixel to the nearest patch of its own grain's boundary; infinite without one.
 
-    ``distance`` is wanted of a part of the labelled pixels only, whose first has the index ``-origin`` among them.
+    ``distance`` and ``nearest``, the index of that patch or −1, are wanted of a part of the labelled pixels only, whose
+    first has the index ``-origin`` among them.
 
     Sweeps over the image, there and back, hand patches on between neighbouring pixels of one grain (as the vector
     distance transform of Danielsson 1980); then a queue of pixels that took another patch, until nothing changes.
@@ -338,7 +340,7 @@ def spread_distance(
             for dx in range(distance.shape[2]):
                 x = dx - origin[2]
                 i = who[row + x]
-                distance[dz, dy, dx] = np.inf
+                nearest[dz, dy, dx], distance[dz, dy, dx] = i, np.inf
                 if i >= 0:
                     distance[dz, dy, dx] = _away(
                         patches, i, np.float32(z), np.float32(y), np.float32(x), np.float32(0.0)

@@ -56,6 +56,7 @@ def curve(
         share_patches,
         spread_distance,
     )
+    from napari_anneal.synthesis.geometry.conics import refine_distance
     from napari_anneal.synthesis.geometry.connected import keep_connected
     from napari_anneal.synthesis.geometry.powers import own_pixels, site_rows
     from napari_anneal.synthesis.geometry.threshold_dynamics import RANKS, blur_and_rank
@@ -96,8 +97,10 @@ def curve(
         share_patches(before, edges, ranked, share, patches)
     else:
         power_patches(before, edges, sites, origin, wide, patches)
-    distance = np.empty(shape, dtype=np.float32)
-    spread_distance(labels, edges, patches, origin, distance)
+    nearest, distance = np.empty(shape, dtype=np.int32), np.empty(shape, dtype=np.float32)
+    spread_distance(labels, edges, patches, origin, nearest, distance)
+    if cells.metric.ndim == 3 and shift is None and smoothing == 0:
+        refine_distance(before, edges, patches, nearest, sites, origin, distance)
     if cells.metric.ndim == 3:
         here, there = edges[:, :3].T, (edges[:, :3] + np.eye(3, dtype=np.int64)[edges[:, 3]]).T
         cells = link_contacts(cells, labels[tuple(here)], labels[tuple(there)])
