@@ -1,8 +1,9 @@
 """Contact sheets of the presets of synthetic micrographs: ``python docs/contact_sheets.py [NAME …]``.
 
 Each sheet shows, from left to right: the typical recipe, its labels, and three draws from the ranges of the preset. The
-sheet ``ladder`` shows one specimen at each rung, ``real`` crops of the real images that the package ships. PNGs go to
-``docs/images``; seeds are fixed, so the same version of the package makes the same sheets.
+sheet ``ladder`` shows one specimen at each rung, ``real`` crops of the real images that the package ships, ``objects``
+the forms of objects, clean above and as they look below. PNGs go to ``docs/images``; seeds are fixed, so the same
+version of the package makes the same sheets.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from skimage.io import imsave
 from skimage.segmentation import find_boundaries
 
 from napari_anneal.samples import read_image, shipped
-from napari_anneal.synthesis import PRESETS, SyntheticStream, preset, preset_ranges, synthesize
+from napari_anneal.synthesis import (
+    PRESETS,
+    Appearance,
+    MicrostructureRecipe,
+    Objects,
+    SyntheticStream,
+    preset,
+    preset_ranges,
+    synthesize,
+)
 from napari_anneal.synthesis.microstructure import Microstructure
 
 IMAGES = Path(__file__).parent / "images"
@@ -58,6 +68,38 @@ def real() -> Grey:
     return side_by_side([stretched(image[:SIDE, :SIDE]) for image in found])
 
 
+def objects() -> Grey:
+    """Six forms of objects: rung 1 above, rung 4 below."""
+    metal = {"mean_grey": 0.55, "texture": 0.015, "texture_length": 3, "grain_contrast": 0.04, "dose": 300}
+    foil = {"mean_grey": 0.62, "texture": 0.02, "texture_length": 3, "dose": 200}
+    round_ones = {"size_dispersion": 0.5, "irregularity": 0.12, "contrast_spread": 0.08}
+    forms: list[tuple[dict[str, object], dict[str, object]]] = [
+        ({"form": "cuboids", "volume_fraction": 0.65, "diameter": 30, "exponent": 6, "elongation": 1,
+          "direction_deg": 20, "gap": 2, "irregularity": 0.02, "contrast": -0.18}, metal),
+        ({"form": "particles", "overlap": "touching", "facets": 7, "volume_fraction": 0.3, "diameter": 24,
+          "irregularity": 0.02, "contrast": 0.2}, metal),
+        ({"form": "pores", "volume_fraction": 0.12, "contrast": -0.4, "rim": 0.12, **round_ones}, metal),
+        ({"form": "fibres", "tilt_deg": 0, "length": 110, "misorientation_deg": 40, "overlap": "free",
+          "volume_fraction": 0.35, "diameter": 8, "contrast": 0.25, "rim": -0.03}, metal),
+        ({"form": "dislocations", "line_density": 0.03, "persistence": 60, "contrast": -0.4, "fading": 0.5,
+          "bend_contours": 0.15}, foil),
+        ({"form": "dislocations", "line_shape": "pile_ups", "direction_deg": 60, "direction_spread_deg": 4,
+          "line_density": 0.03, "contrast": -0.4}, foil),
+    ]  # fmt: skip
+
+    def row(rung: int) -> Grey:
+        images = []
+        for shape, look in forms:
+            recipe = MicrostructureRecipe(
+                kind="objects", shape=(SIDE, SIDE), objects=Objects(**shape), appearance=Appearance(rung=rung, **look)
+            )
+            images.append(synthesize(recipe, SEED).image)
+        return side_by_side(images)
+
+    clean = row(1)
+    return np.vstack([clean, np.ones((GUTTER, clean.shape[1]), dtype=np.float32), row(4)])
+
+
 def stretched(image: Grey) -> Grey:
     """The middle 99.6 % of the grey levels over the whole range, on a white square."""
     low, high = np.percentile(image, (0.2, 99.8))
@@ -75,7 +117,12 @@ def side_by_side(images: list[Grey]) -> Grey:
 
 def main() -> None:
     """Make the sheets named on the command line, or all."""
-    makers = {**{name: lambda name=name: sheet(name) for name in PRESETS}, "ladder": ladder, "real": real}
+    makers = {
+        **{name: lambda name=name: sheet(name) for name in PRESETS},
+        "ladder": ladder,
+        "real": real,
+        "objects": objects,
+    }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"any of {', '.join(makers)}")
     for name in parser.parse_args().names or makers:
