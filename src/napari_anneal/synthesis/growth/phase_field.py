@@ -190,7 +190,7 @@ def _run(
                         who[n], value[n] = name, np.float32(0.0)
                         found += 1
                     value[n] += weight[k] * fields[q, j]
-            _onto_simplex(who, value, found, new_names[a], new_fields[a])
+            _onto_simplex(who, value, found, new_names, new_fields, a)
         n_before = n_active
         for a in range(n_before):
             p = active[a]
@@ -207,8 +207,8 @@ def _run(
 
 
 @compiled
-def _onto_simplex(who: IntArray, value: FloatImage, found: int, names: IntArray, fields: FloatImage) -> None:
-    """Write the point of {φ ≥ 0, Σφ = 1} that is nearest to ``value``, largest first (sorted in place)."""
+def _onto_simplex(who: IntArray, value: FloatImage, found: int, names: IntArray, fields: FloatImage, row: int) -> None:
+    """Write to a row the point of {φ ≥ 0, Σφ = 1} nearest to ``value`` (sorted in place), largest first."""
     for a in range(1, found):
         v, w = value[a], who[a]
         b = a
@@ -226,9 +226,9 @@ def _onto_simplex(who: IntArray, value: FloatImage, found: int, names: IntArray,
         excess = level
     for k in range(KEPT):
         if k < found and value[k] > excess:
-            names[k], fields[k] = who[k], min(value[k] - excess, np.float32(1.0))
+            names[row, k], fields[row, k] = who[k], min(value[k] - excess, np.float32(1.0))
         else:
-            names[k], fields[k] = -1, 0.0
+            names[row, k], fields[row, k] = -1, 0.0
 
 
 @compiled
