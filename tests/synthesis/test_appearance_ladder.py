@@ -385,3 +385,13 @@ def test_rims_of_pits_are_brighter_than_the_surface_if_asked(share):
     look = {"pores": 0.01, "pore_diameter": 8.0, "bright_pores": 0.0, "ringed_pores": share}
     marked = damage_specimen(flat, Appearance(**{**STILL, **look}), RNG(5))
     assert (np.mean(marked > 0.55) > 0.002) == (share == 1.0)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_all_scratches_are_dark_or_bright_as_asked(share):
+    flat = np.full((1, 200, 200), 0.5, np.float32)
+    look = Appearance(**{**STILL, "scratches": 30.0, "bright_scratches": share})
+    strong = damage_specimen(flat, look, RNG(5)) - 0.5
+    strong = strong[np.abs(strong) > 0.13]
+    assert strong.size > 50
+    assert ((strong > 0) == (share == 1.0)).all()

@@ -67,6 +67,7 @@ class AppearanceRanges(Recipe):
     scratches: Span = _span(0.0, 8.0, often=0.4)
     scratch_family: Span = _span(0.0, 1.0)
     scratch_families: Span = _span(1.0, 3.0)
+    bright_scratches: Span = _span(0.0, 0.6)
     pores: Span = _span(0.0003, 0.02, log=True, often=0.5)
     pore_diameter: Span = _span(2.0, 12.0, log=True)
     bright_pores: Span = _span(0.0, 0.5)

@@ -41,7 +41,9 @@ def _scratches(shape: tuple[int, ...], look: Appearance, rng: np.random.Generato
     marks[:, 4], marks[:, 5] = np.sin(angle), np.cos(angle)
     marks[:, 6] = rng.lognormal(np.log(0.3 * max(shape)), 0.7, count)
     marks[:, 7] = rng.uniform(0.2, 1.2, count)
-    marks[:, 8] = look.mean_grey + rng.choice([-1, -1, 1], count) * rng.uniform(0.05, 0.4, count)
+    marks[:, 8] = look.mean_grey + np.where(rng.random(count) < look.bright_scratches, 1, -1) * rng.uniform(
+        0.05, 0.4, count
+    )
     marks[:, 9] = rng.uniform(0.2, 0.9, count)
     # Ploughed-up metal beside some of them.
     marks[:, 11] = np.where(rng.random(count) < 0.3, rng.uniform(0, 0.12, count), 0.0)

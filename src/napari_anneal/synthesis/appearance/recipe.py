@@ -96,6 +96,7 @@ class Appearance(Recipe):
         0.5, ge=0, le=1, description="Share of scratches that run parallel in families; the others run any way."
     )
     scratch_families: int = Field(1, ge=1, le=8, description="Number of such families, each with its direction.")
+    bright_scratches: float = Field(0.33, ge=0, le=1, description="Share of scratches that are bright, not dark.")
     pores: float = Field(0.002, ge=0, le=0.5, description="Area fraction of pores, pits and dirt.")
     pore_diameter: float = Field(5.0, gt=0, le=200, description="Median diameter (px) of pores and pits.")
     bright_pores: float = Field(0.2, ge=0, le=1, description="Share of those marks that are bright (dust, inclusions).")

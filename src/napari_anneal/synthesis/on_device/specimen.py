@@ -136,7 +136,8 @@ def _most_visible(
     gap = beyond(grid, place, weight, steepness, owner).float()
     wide = half[images, owner] * widen[..., None]
     cover = ((wide - gap) / (softness * wide).clamp(min=1.0) + 0.5).clamp(0, 1)
-    cover = cover * cover * (3 - 2 * cover)
+    # A line narrower than a pixel covers no more of it than its width.
+    cover = torch.minimum(cover * cover * (3 - 2 * cover), 2 * wide)
     shown, nearest = (cover * strength[images, owner]).max(dim=2)
     most = strength[images, owner, nearest]
     return nearest, torch.where(shown > 0, shown / most.clamp(min=1e-12), 0.0)
