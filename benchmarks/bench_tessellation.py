@@ -65,6 +65,8 @@ def main() -> None:
         slow = seconds(lambda seeds=seeds, shape=shape: peer(seeds, shape), 3)
         theirs, near = peer(seeds, shape)
         fast = seconds(lambda seeds=seeds, shape=shape: tessellate(find_cells(seeds), shape), 15)
+        cells = seconds(lambda seeds=seeds: find_cells(seeds), 15)
+        periodic = seconds(lambda seeds=seeds, shape=shape: tessellate(find_cells(seeds, period=shape), shape), 3)
         two = seconds(
             lambda seeds=seeds, shape=shape: tessellate(find_cells(seeds), shape, workers=2), 7, time.perf_counter
         )
@@ -73,6 +75,8 @@ def main() -> None:
                 "shape": shape,
                 "seeds": count,
                 "ours_ms": round(1e3 * fast, 2),
+                "of_which_cells_ms": round(1e3 * cells, 2),
+                "periodic_ms": round(1e3 * periodic, 2),
                 "ours_two_threads_wall_ms": round(1e3 * two, 2),
                 "kd_tree_ms": round(1e3 * slow, 1),
                 "ratio": round(slow / fast, 1),

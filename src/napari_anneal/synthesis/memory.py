@@ -19,7 +19,7 @@ BYTES_PER_CURVED_PIXEL = 160
 BYTES_PER_OBJECT_PIXEL = 76
 # The same where the image is matched to a real one: its spectrum in double precision, and where its boundaries lie.
 BYTES_PER_MATCHED_PIXEL = 140
-# Seeds, lifted hull and planes of about 8 (2D) or 16 (3D) neighbours each.
+# Seeds, the tree over them, and planes to 6 (2D) or 15.5 (3D) neighbours each.
 BYTES_PER_SEED = 2500
 # The lists of grains and fields, old and new, that growth keeps at every step of its grid.
 BYTES_PER_GRID_STEP = 120

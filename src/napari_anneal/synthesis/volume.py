@@ -30,7 +30,7 @@ CHUNKS = (32, 256, 256)
 BYTES_PER_VOXEL, BYTES_PER_DISTANCE = 1.5, 4.0
 # In memory, of the slab at work: labels, distance and image, twice where they are copied.
 BYTES_PER_SLAB_VOXEL = 40
-# Of a seed: triangulation at its peak, planes to about 15.5 neighbours, tables of the appearance.
+# Of a seed: what finding its cell takes, planes to about 15.5 neighbours, tables of the appearance.
 BYTES_PER_SEED = 12_000
 
 
