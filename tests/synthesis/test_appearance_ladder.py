@@ -395,3 +395,18 @@ def test_all_scratches_are_dark_or_bright_as_asked(share):
     strong = strong[np.abs(strong) > 0.13]
     assert strong.size > 50
     assert ((strong > 0) == (share == 1.0)).all()
+
+
+@pytest.mark.parametrize("rung", [1, 2, 3, 4])
+def test_settings_of_higher_rungs_have_no_effect(rung):
+    plain = Appearance(rung=rung)
+    assert set(plain.acting()) < set(Appearance(rung=rung + 1).acting())
+    silent = set(Appearance.model_fields) - set(plain.acting()) - {"rung"}
+    # Half of every number's value, and any other word: all at once, and nothing may move.
+    changed = {n: v / 2 for n in silent if isinstance(v := getattr(plain, n), float) and v}
+    changed |= (
+        {"scan_axis": "y", "rings": 0.2, "gaps": 0.3, "twins": 0.5} if rung == 1 else {"scan_axis": "y", "rings": 0.2}
+    )
+    recipe = MicrostructureRecipe(shape=(48, 48), n_seeds=12, appearance=plain)
+    other = recipe.model_copy(update={"appearance": plain.model_copy(update=changed)})
+    assert np.array_equal(synthesize(recipe, 3).image, synthesize(other, 3).image)

@@ -150,6 +150,7 @@ def test_smooth_noise_is_the_spline_of_the_cpu(length):
         ({"kind": "objects"}, [0], "cpu", "kind 'objects'"),
         ({"appearance": Appearance(rung=5)}, [0], "cpu", "rung 5"),
         ({"waviness": 1.0}, [0], "cpu", "waviness"),
+        ({"appearance": Appearance(rung=2, gaps=0.3)}, [0], "cpu", "appearance.gaps"),
         ({}, [], "cpu", "one whole number"),
         ({}, [-1], "cpu", "one whole number"),
         ({}, [0], "no such device", "cannot be used"),
@@ -159,6 +160,11 @@ def test_smooth_noise_is_the_spline_of_the_cpu(length):
 def test_what_a_batch_cannot_do_is_one_sentence(recipe, seeds, device, says):
     with pytest.raises(InputError, match=says):
         synthesize_batch(MicrostructureRecipe(shape=(64, 64), n_seeds=9, **recipe), seeds, device)
+
+
+def test_settings_that_do_not_act_yet_are_no_reason_to_refuse():
+    recipe = MicrostructureRecipe(shape=(32, 32), n_seeds=9, appearance=Appearance(rung=3, dose=7.0, scratches=9.0))
+    assert synthesize_batch(recipe, [0], "cpu").image.shape == (1, 32, 32)
 
 
 def test_a_data_loader_with_workers_gives_the_stream_in_order_and_resumes():

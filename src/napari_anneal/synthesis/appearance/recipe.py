@@ -11,6 +11,10 @@ from napari_anneal.recipe_base import Recipe
 __all__ = ["Appearance"]
 
 
+# The setting that each rung's block begins with, below.
+FIRST_OF_RUNG = {"mean_grey": 2, "psf_sigma": 3, "dose": 4, "shading": 5}
+
+
 class Appearance(Recipe):
     """Physical parameters of the image, rung by rung; a rung includes all below it.
 
@@ -138,3 +142,12 @@ class Appearance(Recipe):
         lengths = [self.texture_length, self.texture_length / 3, max(3.0, self.groove_width)]
         lengths += [max(2.5, self.groove_width)] if self.groove_islands > 0 else []
         return lengths + ([self.gap_length] if self.gaps > 0 else [])
+
+    def acting(self) -> tuple[str, ...]:
+        """Names of the settings that have an effect at this rung."""
+        rung, names = 1, []
+        for name in type(self).model_fields:
+            rung = FIRST_OF_RUNG.get(name, rung)
+            if name != "rung" and rung <= self.rung:
+                names.append(name)
+        return tuple(names)

@@ -29,7 +29,7 @@ GEOMETRY = {
     "second_phase", "objects", "appearance",
 }  # fmt: skip
 LOOK = {
-    "rung", "mean_grey", "grain_contrast", "phase_contrast", "slope", "texture", "texture_length", "twins",
+    "mean_grey", "grain_contrast", "phase_contrast", "slope", "texture", "texture_length", "twins",
     "boundary_contrast", "contrast_spread", "groove_width", "groove_width_spread", "groove_roughness", "groove_texture",
     "groove_softness", "faint_boundaries", "relief", "relief_direction_deg", "psf_sigma", "defocus_variation",
     "astigmatism", "dose", "read_noise", "hot_pixels",
@@ -133,19 +133,17 @@ def refuse_unknown(recipe: MicrostructureRecipe) -> None:
     """Raise `InputError` for a recipe that needs more than this folder can do."""
     asked = [f"kind {recipe.kind!r}"] if recipe.kind != "grains" else []
     asked += ["appearance.rung 5"] if recipe.appearance.rung > 4 else []
-    asked += _changed(recipe, GEOMETRY)
-    if recipe.appearance.rung > 1:
-        asked += [f"appearance.{name}" for name in _changed(recipe.appearance, LOOK)]
+    asked += _changed(recipe, type(recipe).model_fields.keys() - GEOMETRY)
+    look = recipe.appearance
+    asked += [f"appearance.{name}" for name in _changed(look, set(look.acting()) - LOOK)]
     if asked:
         raise InputError(f"a batch on a torch device cannot make {', '.join(asked)}; use synthesize for this recipe.")
 
 
-def _changed(recipe: Recipe, known: set[str]) -> list[str]:
-    """Settings outside ``known`` that do not have their default."""
+def _changed(recipe: Recipe, names: set[str]) -> list[str]:
+    """Those of the settings that do not have their default."""
     fields = type(recipe).model_fields
-    return [
-        n for n in fields if n not in known and getattr(recipe, n) != fields[n].get_default(call_default_factory=True)
-    ]
+    return [n for n in fields if n in names and getattr(recipe, n) != fields[n].get_default(call_default_factory=True)]
 
 
 def _with_float64(device: str | torch.device | None) -> torch.device:
