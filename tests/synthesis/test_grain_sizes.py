@@ -70,6 +70,23 @@ def test_sizes_are_met_in_any_shape(seed, shape, count, placement, rounds, cv):
     assert off.max() <= (1 + 1e-9 if min(shape) > 1 else 2)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": (512, 512), "n_seeds": 500, "waviness": 1.0},
+        {"shape": (512, 512), "n_seeds": 500, "waviness": 1.5, "smoothing": 1.5},
+        {"shape": (48, 48, 48), "n_seeds": 60, "waviness": 0.8, "lloyd_rounds": 2},
+    ],
+    ids=["bent", "bent and smoothed", "3D"],
+)
+def test_curved_grains_have_their_sizes_too(changes):
+    recipe = recipe_of(size_cv=0.5, **changes)
+    sizes = target_sizes(recipe, 1)
+    off = np.abs(counted(recipe, 1) - sizes) / np.maximum(0.01 * sizes, 1.0)
+    assert (off > 1).mean() < 0.02
+    assert off.max() < 4
+
+
 def test_the_exact_sizes_are_met_too():
     recipe = recipe_of(shape=(64, 64, 64), n_seeds=100, size_cv=0.5)
     seeds, weights, metric = seeds_and_weights(recipe, 3)

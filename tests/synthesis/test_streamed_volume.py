@@ -172,7 +172,6 @@ def test_an_earlier_volume_is_replaced_only_when_asked(tmp_path):
         ({"growth": {"method": "potts"}}, "grow"),
         ({"waviness": 0.3}, "curved"),
         ({"smoothing": 1.0}, "curved"),
-        ({"growth": {"method": "potts"}}, "growth"),
         ({"appearance": {"rung": 5}}, "rung 5"),
     ],
 )

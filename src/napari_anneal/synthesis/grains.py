@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -64,15 +65,8 @@ def _geometry(
         cells = find_cells(seeds, weights, metric, period)
         labels, distance = tessellate(cells, recipe.shape, workers=workers)
         return cells, labels.reshape(full), distance.reshape(full), None
-    shift = None
-    margin = PAD + 3 * recipe.smoothing + 1
-    if recipe.waviness > 0:
-        rng = generator(seed, Step.BENDING)
-        shift = np.zeros((3, *full), dtype=np.float32)
-        for axis in range(3 - ndim, 3):
-            noise = smooth_noise(full, recipe.bend_length, rng, recipe.periodic)
-            shift[axis] = np.float32(recipe.waviness) * noise
-        margin += float(np.abs(shift).max())
+    shift = _bending(recipe, seed, full)
+    margin = PAD + 3 * recipe.smoothing + 1 + (0.0 if shift is None else float(np.abs(shift).max()))
     if recipe.has_own_metrics:
         metrics = grain_metrics(
             len(seeds), ndim, recipe.aspect_ratio, recipe.direction_deg, recipe.aspect_spread,
@@ -85,6 +79,18 @@ def _geometry(
     return cells, labels, distance, shift
 
 
+def _bending(recipe: MicrostructureRecipe, seed: int, full: tuple[int, ...]) -> npt.NDArray[np.float32] | None:
+    """Shift of each pixel of ``full`` ``(Z, Y, X)``, float32 ``(3, Z, Y, X)`` px; ``None``: not at all."""
+    if recipe.waviness == 0:
+        return None
+    rng = generator(seed, Step.BENDING)
+    shift = np.zeros((3, *full), dtype=np.float32)
+    for axis in range(3 - len(recipe.shape), 3):
+        noise = smooth_noise(full, recipe.bend_length, rng, recipe.periodic)
+        shift[axis] = np.float32(recipe.waviness) * noise
+    return shift
+
+
 def seeds_and_weights(
     recipe: MicrostructureRecipe, seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64]]:
@@ -94,7 +100,8 @@ def seeds_and_weights(
     sizes = target_sizes(recipe, seed)
     if sizes is not None:
         rng = generator(seed, Step.NUDGES)
-        return *fit_sizes(seeds, sizes, metric, recipe.shape, recipe.lloyd_rounds, rng), metric
+        count = _curved_count(recipe, seed) if recipe.is_curved else None
+        return *fit_sizes(seeds, sizes, metric, recipe.shape, recipe.lloyd_rounds, rng, count), metric
     seeds = relax(seeds, recipe.shape, recipe.lloyd_rounds, metric, recipe.periodic)
     if recipe.size_dispersion == 0:
         return seeds, None, metric
@@ -102,6 +109,18 @@ def seeds_and_weights(
     sigma = np.sqrt(np.log1p(recipe.size_dispersion**2))
     factor = np.exp(generator(seed, Step.WEIGHTS).normal(-(sigma**2) / 2, sigma, len(seeds)))
     return seeds, (recipe.grain_diameter / 2 * factor) ** 2, metric
+
+
+def _curved_count(recipe: MicrostructureRecipe, seed: int) -> Callable[[Cells], npt.NDArray[np.int64]]:
+    """Return what counts the pixels of cells whose boundaries are curved as the recipe says."""
+    full = (1, *recipe.shape) if len(recipe.shape) == 2 else recipe.shape
+    shift = _bending(recipe, seed, full)
+
+    def count(cells: Cells) -> npt.NDArray[np.int64]:
+        labels = curve(cells, full, shift, recipe.smoothing)[1]
+        return np.bincount(labels.ravel(), minlength=len(cells.seeds))
+
+    return count
 
 
 def phases(recipe: MicrostructureRecipe, seed: int, count: int) -> npt.NDArray[np.uint8]:
