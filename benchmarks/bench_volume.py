@@ -1,11 +1,11 @@
-"""Time, peak memory and size on disk of a volume streamed to OME-Zarr: 1024³ voxels of 10⁵ grains unless told otherwise.
+"""Time, peak memory and size on disk of a volume streamed to OME-Zarr: 1024³ voxels of 10⁵ grains by default.
 
     python benchmarks/bench_volume.py --rung 1               # labels, boundaries and a clean image
     python benchmarks/bench_volume.py --rung 4 --side 256 --grains 1600
 
 Measured on two cores shared with other work: rung 1 took 73 s of processor time (169 s by the clock) and 1.6 GiB at its
-peak; rung 4 took 201 s (579 s) and 2.6 GiB. The target is 12 GiB. On disk: 0.16 GiB of grains, 0.14 GiB of boundary, and
-0.4 GiB (rung 1) or 1.0 GiB (rung 4) of 8-bit image.
+peak; rung 4 took 201 s (579 s) and 2.6 GiB. The target is 12 GiB. On disk: 0.16 GiB of grains, 0.14 GiB of boundary,
+and 0.4 GiB (rung 1) or 1.0 GiB (rung 4) of 8-bit image.
 """
 
 from __future__ import annotations
