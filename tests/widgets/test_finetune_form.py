@@ -16,6 +16,7 @@ from napari_anneal.widgets._layers import remember
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets.finetune import FineTuneWidget
 from napari_anneal.widgets.segment import SegmentWidget
+from napari_anneal.widgets.synthesis import SynthesisWidget
 
 
 def quick(form: FineTuneWidget, tmp_path: Path, tiny_model, epochs: int = 3) -> FineTuneWidget:
@@ -262,3 +263,33 @@ def test_curves_take_an_epoch_without_a_validated_class(qtbot) -> None:
     curves.add_stage("all", 2)
     assert curves._bands[0][0].getRegion() == (0, 2)
     assert smoothed([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
+
+
+def test_train_on_this_opens_the_form_with_the_stream_and_a_run_learns_from_it(
+    make_napari_viewer, tmp_path, tiny_model, wait_for
+) -> None:
+    viewer = make_napari_viewer()
+    synthesis = SynthesisWidget(viewer)
+    synthesis.live.setChecked(False)
+    synthesis.settings.seed.setValue(3)
+    synthesis.train.click()
+    assert "Fine-tune has the stream" in synthesis.bar.text, synthesis.bar.text
+    _, form = viewer.window.add_plugin_dock_widget("napari-anneal", "Fine-tune")
+    wait_for(form)
+    quick(form, tmp_path, tiny_model, epochs=2)
+    assert form.stream_row.source.recipe == synthesis.recipe()
+    assert form.pairs.isHidden()
+    form.bar.start.click()
+    wait_for(form)
+    assert "“synthetic” is ready in Segment" in form.bar.text, form.bar.text
+    assert session_models().get("synthetic").classes == ("grain", "boundary")
+    assert len(form.curves._steps) == 8
+    # A second press finds the same form; ✕ goes back to the layers.
+    synthesis.variety.setCurrentIndex(1)
+    synthesis.train.click()
+    assert form.stream_row.source.recipe == synthesis.settings.ranges()
+    form.stream_row.clear()
+    assert not form.pairs.isHidden()
+    form.bar.start.click()
+    assert "no pair" in form.bar.text or "no Image layer" in form.bar.text, form.bar.text
+    synthesis.close()

@@ -96,7 +96,7 @@ def test_start_without_any_layer_is_said_in_a_sentence(viewer, wait_for, name) -
     form = form_class(name)(viewer)
     wait_for(form)
     if name == "synthesis":  # needs no layer: a contradiction between its settings instead
-        form.n_seeds.setValue(1_000_000)
+        form.settings.n_seeds.setValue(1_000_000)
     form.bar.start.click()
     wait_for(form)
     assert form.bar.text.endswith(".")

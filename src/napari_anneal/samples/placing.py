@@ -10,7 +10,15 @@ from pathlib import Path
 
 from napari_anneal.errors import OutputError
 
-__all__ = ["disk_is_full", "put_in_place", "readable_bytes", "refuse_full_disk", "remove", "why_not_written"]
+__all__ = [
+    "disk_is_full",
+    "free_bytes",
+    "put_in_place",
+    "readable_bytes",
+    "refuse_full_disk",
+    "remove",
+    "why_not_written",
+]
 
 # Out of space, or out of the user's share of it (the latter unknown to Windows).
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -56,12 +64,17 @@ def why_not_written(error: OSError) -> str:
     return "the disk is full" if disk_is_full(error) else (error.strerror or str(error))
 
 
-def refuse_full_disk(path: Path, needed: int, what: str) -> None:
-    """Raise `OutputError`, saying how much ``what`` needs, when the disk that ``path`` will be on has less free."""
+def free_bytes(path: Path) -> int:
+    """Bytes free on the disk that ``path`` is or will be on."""
     there = path.absolute()
     while not there.exists():
         there = there.parent
-    free = shutil.disk_usage(there).free
+    return shutil.disk_usage(there).free
+
+
+def refuse_full_disk(path: Path, needed: int, what: str) -> None:
+    """Raise `OutputError`, saying how much ``what`` needs, when the disk that ``path`` will be on has less free."""
+    free = free_bytes(path)
     if needed > free:
         raise OutputError(
             f"{what} would need about {readable_bytes(needed)} on the disk of {path}, where {readable_bytes(free)} are "

@@ -19,7 +19,7 @@ from napari_anneal.synthesis.recipe import MicrostructureRecipe
 from napari_anneal.synthesis.recipe_file import RecipeFile
 from napari_anneal.synthesis.stream import SyntheticStream
 
-__all__ = ["SavedPairs", "save_pairs"]
+__all__ = ["SavedPairs", "pairs_bytes", "save_pairs"]
 
 RECIPE_NAME = "recipe.json"
 # What a folder of pairs holds; one that holds anything else is not ours to replace.
@@ -95,9 +95,7 @@ def save_pairs(
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InputError(f"count = {count!r} cannot be used; give a whole number of pairs, 1 or more.")
     _refuse_occupied(out, overwrite)
-    planes = recipe.shape[0] if len(recipe.shape) == 3 else 1
-    needed = count * (round(math.prod(recipe.shape) * BYTES_PER_PIXEL) + planes * BYTES_PER_PLANE)
-    refuse_full_disk(out, needed, f"{count} pairs")
+    refuse_full_disk(out, pairs_bytes(recipe.shape, count), f"{count} pairs")
     partial = out.with_name(f"{out.name}.partial")
     _refuse_occupied(partial, overwrite=True)
     names: list[str] = []
@@ -123,6 +121,12 @@ def save_pairs(
         _keep(partial, out, recipe, seed, names, count)
         raise
     return _keep(partial, out, recipe, seed, names, count)
+
+
+def pairs_bytes(shape: tuple[int, ...], count: int) -> int:
+    """Bytes that ``count`` pairs of ``shape`` (Y, X) or (Z, Y, X) take on a disk, about."""
+    planes = shape[0] if len(shape) == 3 else 1
+    return count * (round(math.prod(shape) * BYTES_PER_PIXEL) + planes * BYTES_PER_PLANE)
 
 
 def _numbered(

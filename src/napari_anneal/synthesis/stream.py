@@ -20,7 +20,8 @@ __all__ = ["SyntheticStream"]
 class SyntheticStream:
     """An endless, indexable stream of microstructures: ``stream[i]`` depends on the seed and on i alone.
 
-    So worker processes can share it without talking to each other, and a run resumes where it stopped.
+    So worker processes can share it without talking to each other, and a run resumes where it stopped. Of a single
+    recipe in place of ranges all settings stay as they are, and every image has a seed of its own.
 
     Raises
     ------
@@ -28,7 +29,7 @@ class SyntheticStream:
         The seed is not a whole number ≥ 0.
     """
 
-    def __init__(self, ranges: RecipeRanges | None = None, seed: int = 0) -> None:
+    def __init__(self, ranges: RecipeRanges | MicrostructureRecipe | None = None, seed: int = 0) -> None:
         check_seed(seed)
         self.ranges = RecipeRanges() if ranges is None else ranges
         self.seed = int(seed)
@@ -38,7 +39,7 @@ class SyntheticStream:
         if index < 0:
             raise IndexError(f"the stream has no end to count back from, so index {index} does not exist")
         rng = np.random.default_rng([self.seed, int(index)])
-        recipe = self.ranges.draw(rng)
+        recipe = self.ranges.draw(rng) if isinstance(self.ranges, RecipeRanges) else self.ranges
         return recipe, int(rng.integers(2**62))
 
     def __getitem__(self, index: int) -> Microstructure:

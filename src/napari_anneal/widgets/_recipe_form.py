@@ -80,6 +80,7 @@ class RecipeForm(QWidget):
         super().__init__()
         self._get: dict[str, Callable[[], Any]] = {}
         self._set: dict[str, Callable[[Any], None]] = {}
+        self._rows: dict[str, tuple[QWidget, QWidget]] = {}
         layout = form_layout(self)
         fields, hidden = type(recipe).model_fields, set(skip)
         for name in fields if names is None else names:
@@ -93,6 +94,7 @@ class RecipeForm(QWidget):
             for widget in (label, editor, *editor.findChildren(QWidget)):
                 widget.setToolTip(tip)
             layout.addRow(label, editor)
+            self._rows[name] = (label, editor)
             self._set[name](getattr(recipe, name))
 
     def values(self) -> dict[str, Any]:
@@ -107,6 +109,13 @@ class RecipeForm(QWidget):
                 put(values[name])
         self.blockSignals(False)
         self.changed.emit()
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Hide the rows of settings that have no effect now, and show all others."""
+        hidden = set(names)
+        for name, row in self._rows.items():
+            for widget in row:
+                widget.setVisible(name not in hidden)
 
     def _editor(self, name: str, info: FieldInfo) -> QWidget | None:
         kind = info.annotation

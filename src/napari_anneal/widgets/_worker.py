@@ -42,7 +42,7 @@ class Job(QObject):
     Signals
     -------
     events : list
-        What the function reported since the last time, in order; at most every 50 ms.
+        What the function reported since the last time, in order; at most every ``drain_ms``, 50 unless given.
     done : object
         The value that the function returned.
     failed : str
@@ -56,7 +56,7 @@ class Job(QObject):
     failed = Signal(str)
     ended = Signal()
 
-    def __init__(self, owner: QWidget | None = None) -> None:
+    def __init__(self, owner: QWidget | None = None, drain_ms: int = DRAIN_MS) -> None:
         super().__init__()
         self._owner = None if owner is None else weakref.ref(owner)
         if owner is not None:
@@ -65,7 +65,7 @@ class Job(QObject):
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()
         self._timer = QTimer(self)
-        self._timer.setInterval(DRAIN_MS)
+        self._timer.setInterval(drain_ms)
         self._timer.timeout.connect(self._drain)
 
     @property

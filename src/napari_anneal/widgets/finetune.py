@@ -25,10 +25,12 @@ from napari_anneal.widgets._plots import Curves
 from napari_anneal.widgets._recipe_form import RecipeForm
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
+from napari_anneal.widgets._stream_source import StreamRow, StreamSource
 
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.training import Run
 
 __all__ = ["FineTuneWidget"]
@@ -36,6 +38,8 @@ __all__ = ["FineTuneWidget"]
 DEFAULT_EPOCHS = 20
 # Where models are saved unless another folder is chosen.
 RUNS = "~/napari-anneal/runs"
+# Of the two classes of a synthetic stream; those of the layers that *Synthetic microstructure* makes.
+STREAM_COLOURS = ("#56b4e9", "#d55e00")
 # Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
 FOLDED = (
     "patch", "batch_size", "steps_per_epoch", "patience", "balance_classes", "cross_entropy", "dice",
@@ -50,6 +54,8 @@ class FineTuneWidget(Form):
         super().__init__(viewer, "Fine-tune", "Train a model on the painted pixels of the pairs above.")
         self.pairs = Pairs(viewer)
         self.fields.addRow(self.pairs)
+        self.stream_row = StreamRow()
+        self.fields.addRow(self.stream_row)
         self.classes = ClassTable(lambda: [p.labels for p in self.pairs.pairs if p.labels is not None])
         self.fields.addRow(self.classes)
         self.start = StartChoice()
@@ -69,6 +75,7 @@ class FineTuneWidget(Form):
         self.body.addStretch(1)
         self._notices: list[str] = []
         self._colours: tuple[str, ...] = ()
+        self.stream_row.closed.connect(self._show_source)
         self.pairs.changed.connect(self.classes.follow)
         self.classes.follow()
         self.bar.started.connect(lambda: self.guarded(self._run))
@@ -117,6 +124,24 @@ class FineTuneWidget(Form):
         if scratch != (self.preset.currentData() == "scratch"):
             self.preset.setCurrentIndex(self.preset.findData("scratch" if scratch else "canonical"))
 
+    def train_on(self, source: StreamSource) -> None:
+        """Train on a stream of synthetic images in place of layers, until ✕ is pressed.
+
+        Raises
+        ------
+        InputError
+            A run is going on.
+        """
+        if self.job.running and self.recipe is not None:
+            raise InputError("Fine-tune is busy with a run; wait for its end or cancel it, then press again.")
+        self.stream_row.show_source(source)
+        self._show_source()
+
+    def _show_source(self) -> None:
+        layers = self.stream_row.source is None
+        self.pairs.setVisible(layers)
+        self.classes.setVisible(layers)
+
     def samples(self) -> list[Sample]:
         """What the rows hold now, copied; gold images are left out.
 
@@ -144,18 +169,26 @@ class FineTuneWidget(Form):
         return samples
 
     def _run(self) -> None:
-        samples = self.samples()
         settings = {**(self.recipe.values() if self.recipe is not None else {})}
-        labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
-        self._colours = colours_of(labels[0], MOST_CLASSES)
+        source = self.stream_row.source
+        if source is not None:
+            self._notices = []
+            self._colours = STREAM_COLOURS
+            samples: list[Sample] | SyntheticStream = source.stream(int(settings["patch"]))
+            typed, name = dict(enumerate(source.classes, start=1)), "synthetic"
+        else:
+            samples = self.samples()
+            labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
+            self._colours = colours_of(labels[0], MOST_CLASSES)
+            typed, name = self.classes.typed_names, samples[0].name
         order = _Order(
             samples,
-            self.classes.typed_names,
+            typed,
             str(self.preset.currentData()),
             self.epochs.value(),
             settings,
             self.start.value(),
-            self._out(samples[0].name),
+            self._out(name),
             self._colours,
         )
         self.launch(order.carry_out, self._trained, "Preparing the run …")
@@ -181,6 +214,8 @@ class FineTuneWidget(Form):
                 self.curves.setVisible(True)
                 self.curves.reset(event.classes, self._colours[: len(event.classes)], event.total_steps)
                 painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
+                if self.stream_row.source is not None:
+                    painted = f"the synthetic stream, validated on {event.validation_slices} images held out"
                 self.bar.say(f"Training on {painted}, on {event.device} …")
             elif kind == "StageStarted":
                 self.curves.add_stage(event.name, event.first_step)
@@ -216,7 +251,7 @@ class FineTuneWidget(Form):
 class _Order:
     """What was ordered when the button was pressed; it holds copies, no widget and no layer."""
 
-    samples: list[Sample]
+    samples: list[Sample] | SyntheticStream
     typed_names: dict[int, str]
     preset: str
     epochs: int
@@ -230,8 +265,11 @@ class _Order:
         from napari_anneal.inference import Model
         from napari_anneal.training import FineTuneRecipe, fine_tune
 
-        counts = count_all([np.asarray(sample.labels) for sample in self.samples])
-        names = class_names(counts, self.typed_names)
+        if isinstance(self.samples, list):
+            counts = count_all([np.asarray(sample.labels) for sample in self.samples])
+            names = class_names(counts, self.typed_names)
+        else:
+            names = tuple(self.typed_names.values())
         recipe = FineTuneRecipe.from_preset(
             self.preset, self.epochs, **self.settings, classes=names, colours=self.colours[: len(names)]
         )

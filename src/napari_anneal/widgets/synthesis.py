@@ -2,294 +2,230 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QGridLayout, QMenu, QPushButton, QWidget
 
 from napari_anneal.errors import InputError
-from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
-from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import Snapshot, add_class_labels
-from napari_anneal.widgets._layers import made as made_by_form
-from napari_anneal.widgets._recipe_form import NumberBox, RecipeForm, calm
-from napari_anneal.widgets._worker import Job
+from napari_anneal.widgets._form import Form, fold, shrinkable
+from napari_anneal.widgets._microstructure_form import MicrostructureForm
+from napari_anneal.widgets._preview import PREVIEW_2D, PREVIEW_3D, Preview
+from napari_anneal.widgets._recipe_form import calm
+from napari_anneal.widgets._rungs import RungsOrder, hide_rungs, show_rungs
+from napari_anneal.widgets._save_pairs import SaveDialog, SaveOrder
+from napari_anneal.widgets._size_plot import SizePlot, Sizes
+from napari_anneal.widgets._stream_source import StreamSource, hand_over
+from napari_anneal.widgets._synthetic_layers import add_layers, add_seeds, count_of, making
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_anneal.synthesis import Microstructure, MicrostructureRecipe
+    from napari_anneal.synthesis import Microstructure, MicrostructureRecipe, RecipeRanges, SavedPairs
 
 __all__ = ["SynthesisWidget"]
-
-DEBOUNCE_MS = 300
-PREVIEW = "synthetic preview"
-# A preview shows a piece of at most this size with the same density of grains, so that it keeps up with the mouse.
-PREVIEW_2D, PREVIEW_3D = 768, 72
-RUNGS = {
-    1: "1 · clean geometry",
-    2: "2 · grey levels and texture",
-    3: "3 · blur of the optics",
-    4: "4 · detector noise",
-    5: "5 · artefacts of specimen and scan",
-}
-COLOURS = ("#56b4e9", "#d55e00")
 
 
 class SynthesisWidget(Form):
     """Make a micrograph or a volume of grains (or objects) with its labels."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        from napari_anneal.synthesis import MicrostructureRecipe
-
         super().__init__(viewer, "Create layers", "Add the image, the grains and the boundary labels as layers.")
-        self._recipe_type = MicrostructureRecipe
-        self._build_size()
-        self.n_seeds = QSpinBox()
-        self.n_seeds.setRange(1, 1_000_000)
-        self.n_seeds.setValue(300)
-        self.n_seeds.setKeyboardTracking(False)
-        self.row("Grains", self.n_seeds, MicrostructureRecipe.model_fields["n_seeds"].description or "")
-        self.rung = shrinkable(QComboBox())
-        for rung, text in RUNGS.items():
-            self.rung.addItem(text, rung)
-        self.rung.setCurrentIndex(3)
-        self.row(
-            "Appearance",
-            self.rung,
-            "From clean geometry to a worn specimen; each rung includes those below.",
-        )
+        self.settings = MicrostructureForm(viewer)
+        self.body.addWidget(self.settings)
+        self.sizes_plot = SizePlot()
+        self.body.addWidget(fold("Size distribution", self.sizes_plot, "Sizes in the preview beside those asked for"))
         self.live = QCheckBox("live preview")
-        self.live.setToolTip("Draw a preview layer after every change (of a piece, where the whole is large).")
-        self.fields.addRow("", self.live)
-        self._build_folded()
+        self.live.setChecked(True)
+        largest = f"{PREVIEW_2D}² px, or {PREVIEW_3D}³ in 3D"
+        self.live.setToolTip(f"Draw a preview layer after every change; of a piece, where the whole exceeds {largest}.")
+        self.distance = QCheckBox("distance layer")
+        self.distance.setToolTip(
+            "Create layers also adds an Image layer with the distance (px) of every pixel to the nearest boundary."
+        )
+        self.variety = shrinkable(QComboBox())
+        self.variety.addItems(["this recipe, ever new seeds", "as varied as the preset"])
+        self.variety.setToolTip(
+            "What Save pairs, Train on this and Copy take: the recipe exactly as set above with running seeds, or the "
+            "ranges of the chosen preset (of plain grains: wide ranges of everything), whatever was edited since."
+        )
+        calm(self.variety)
+        self._build_buttons()
         self.body.addStretch()
-        self.preview_job = Job(self)
-        self.preview_job.done.connect(lambda made: self.guarded(lambda: self._show_preview(made)))
-        self.preview_job.failed.connect(lambda text: self.bar.say(text, "bad"))
-        self.preview_job.ended.connect(self._preview_again)
-        self._again = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DEBOUNCE_MS)
-        self._timer.timeout.connect(self._preview)
-        for signal in (
-            self.n_seeds.valueChanged,
-            self.rung.currentIndexChanged,
-            self.live.toggled,
-            self.dims.currentIndexChanged,
-        ):
-            signal.connect(self._changed)
-        self.bar.started.connect(lambda: self.guarded(self._run))
+        self.preview = Preview(self, viewer, self._to_preview, self.guarded)
+        self.preview.shown.connect(self._previewed)
+        self.preview.failed.connect(lambda text: self.bar.say(text, "bad"))
+        self.settings.changed.connect(self._changed)
+        self.live.toggled.connect(self._changed)
+        self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
+        self.bar.started.connect(lambda: self.guarded(self._create))
+        self._opened = False
 
-    def _build_size(self) -> None:
-        self.dims = QComboBox()
-        self.dims.addItems(["2D", "3D"])
-        self.dims.setToolTip("An image, or a volume.")
-        self.sizes = [QSpinBox() for _ in "ZYX"]
+    def _build_buttons(self) -> None:
         box = QWidget()
-        row = QHBoxLayout(box)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.dims)
-        for spin, axis, value in zip(self.sizes, "ZYX", (64, 512, 512), strict=True):
-            spin.setRange(1, 16384)
-            spin.setValue(value)
-            spin.setPrefix(f"{axis} ")
-            spin.setKeyboardTracking(False)
-            spin.setToolTip(f"Size along {axis} in pixels.")
-            spin.setMinimumWidth(60)
-            calm(spin)
-            spin.valueChanged.connect(self._changed)
-            row.addWidget(spin, 1)
-        self.dims.currentIndexChanged.connect(self._on_dims)
-        self._on_dims(0)
-        self.row("Size (px)", box, "Size in pixels, of an image or of a volume.")
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 4, 0, 4)
+        grid.setSpacing(4)
+        grid.addWidget(self.live, 0, 0)
+        grid.addWidget(self.distance, 0, 1)
+        self.rungs = self._button(
+            "Five rungs", "The five rungs of the appearance side by side on the same grains.", self._draw_rungs
+        )
+        self.seeds = self._button(
+            "Seeds to Points",
+            "Add the seeds of these settings as a Points layer; move, add or delete some, and grow grains from them.",
+            self._draw_seeds,
+        )
+        self.save = self._button(
+            "Save N pairs…", "Write images with labels to a folder, the recipe beside them.", self._ask_where
+        )
+        self.train = self._button(
+            "Train on this", "Open Fine-tune with an endless stream of such images as its source.", self._train
+        )
+        self.copy = self._button("Copy recipe", "Put what makes these images into the clipboard.", None)
+        menu = QMenu(self.copy)
+        menu.addAction("as Python").triggered.connect(lambda: self.guarded(lambda: self.copy_as("Python")))
+        menu.addAction("as terminal command").triggered.connect(lambda: self.guarded(lambda: self.copy_as("command")))
+        self.copy.setMenu(menu)
+        grid.addWidget(self.rungs, 1, 0)
+        grid.addWidget(self.seeds, 1, 1)
+        grid.addWidget(self.variety, 2, 0, 1, 2)
+        grid.addWidget(self.save, 3, 0)
+        grid.addWidget(self.train, 3, 1)
+        grid.addWidget(self.copy, 4, 0, 1, 2)
+        self.body.addWidget(box)
 
-    def _build_folded(self) -> None:
-        from napari.layers import Points
+    def _button(self, text: str, tip: str, action: Callable[[], None] | None) -> QPushButton:
+        button = QPushButton(text)
+        button.setToolTip(tip)
+        if action is not None:
+            button.clicked.connect(lambda: self.guarded(action))
+        return button
 
-        recipe = self._recipe_type()
-        box = QWidget()
-        column = QVBoxLayout(box)
-        column.setContentsMargins(0, 0, 0, 0)
-        layout = form_layout()
-        column.addLayout(layout)
-        self.points = LayerChoice(self.viewer, (Points,), none="(random seeds)")
-        self.seed, self.pixel, self.step = QSpinBox(), NumberBox(), NumberBox()
-        self.seed.setRange(0, 2**31 - 1)
-        for spin in (self.pixel, self.step):
-            spin.setRange(1e-4, 1e6)
-            spin.setValue(1.0)
-        self.distance = QCheckBox("distance to the boundary")
-        for label, widget, tip in (
-            (
-                "seeds from",
-                self.points,
-                "Grow one grain from each point of a Points layer (it sets the number of grains).",
-            ),
-            ("random seed", self.seed, "The same recipe and seed give the same pixels."),
-            ("pixel size", self.pixel, "Scale of the layers along Y and X; carried along, nothing is resampled."),
-            ("slice distance", self.step, "Scale of the layers along Z."),
-            (
-                "also make",
-                self.distance,
-                "An Image layer with the distance (px) of every pixel to the nearest boundary.",
-            ),
-        ):
-            widget.setToolTip(tip)
-            layout.addRow(label, widget)
-        self.geometry = RecipeForm(recipe, skip=("n_seeds",))
-        column.addWidget(self.geometry)
-        self.appearance = RecipeForm(recipe.appearance, skip=("rung",))
-        self.objects = RecipeForm(recipe.objects)
-        self.body.addWidget(fold("Seeds, grains and scale", box, "Placement, shape and size of the grains; pixel size"))
-        self.body.addWidget(fold("Appearance in detail", self.appearance, "Grey levels, optics, detector, artefacts"))
-        self.objects_fold: QCollapsible = fold("Objects", self.objects, "For kind “objects”: precipitates in a matrix")
-        self.body.addWidget(self.objects_fold)
-        for form in (self.geometry, self.appearance, self.objects):
-            form.changed.connect(self._changed)
-        self.seed.valueChanged.connect(self._changed)
-        self.points.layer_changed.connect(self._changed)
-        self.objects_fold.setVisible(False)
+    def showEvent(self, event: Any) -> None:
+        """Show what there is to be had, where the viewer is empty; elsewhere wait for the first edit."""
+        super().showEvent(event)
+        if not self._opened and not self.viewer.layers:
+            self._changed()
+        self._opened = True
 
-    def _on_dims(self, index: int) -> None:
-        self.sizes[0].setVisible(index == 1)
-        if index == 1 and self.sizes[1].value() * self.sizes[2].value() > 256 * 256:
-            self.sizes[1].setValue(128)
-            self.sizes[2].setValue(128)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size asked for."""
-        return tuple(s.value() for s in self.sizes[0 if self.dims.currentIndex() else 1 :])
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        """The pixel size asked for."""
-        return (self.step.value(), self.pixel.value(), self.pixel.value())[-len(self.shape) :]
+    def event(self, event: QEvent) -> bool:
+        """Draw no more when the form is taken out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.preview.stop()
+        return bool(super().event(event))
 
     def recipe(self) -> MicrostructureRecipe:
-        """The recipe as edited.
+        """The recipe as edited; see `MicrostructureForm.recipe`."""
+        return self.settings.recipe()
 
-        Raises
-        ------
-        InputError
-            Settings that contradict each other, or points that are no seeds of this size.
-        """
-        from napari_anneal.synthesis import Appearance, Objects
+    @property
+    def seed(self) -> int:
+        """The random seed."""
+        return int(self.settings.seed.value())
 
-        values = self.geometry.values()
-        layer = self.points.layer
-        if layer is not None:
-            if layer.ndim != len(self.shape):
-                raise InputError(
-                    f"Points layer {layer.name!r} has {layer.ndim} coordinates but the size has {len(self.shape)} "
-                    "axes; choose points drawn on an image of that many axes."
-                )
-            world = np.array([layer.data_to_world(point) for point in layer.data]).reshape(-1, layer.ndim)
-            pixels = np.round(world / np.array(self.spacing), 6)
-            values.update(placement="points", points=tuple(tuple(float(c) for c in p) for p in pixels))
-        return self._recipe_type(
-            **values,
-            n_seeds=self.n_seeds.value(),
-            shape=self.shape,
-            spacing=self.spacing,
-            appearance=Appearance(**self.appearance.values(), rung=self.rung.currentData()),
-            objects=Objects(**self.objects.values()),
-        )
+    def recipe_or_ranges(self) -> tuple[MicrostructureRecipe | RecipeRanges, str]:
+        """What pairs and streams are made from, and how to call it."""
+        preset = self.settings.preset.currentText()
+        if self.variety.currentIndex() == 1:
+            return self.settings.ranges(), f"{preset}, all its ranges"
+        return self.recipe(), f"{preset}, as set"
+
+    def copy_as(self, language: str) -> None:
+        """Put the recipe into the clipboard as ``"Python"`` or as a terminal ``"command"``."""
+        from napari_anneal.synthesis import as_command, as_python
+
+        recipe, _ = self.recipe_or_ranges()
+        text = as_python(recipe, self.seed) if language == "Python" else as_command(recipe, self.seed)
+        QApplication.clipboard().setText(text)
+        what = "a Python script" if language == "Python" else "a terminal command"
+        self.bar.say(f"Copied as {what} of {len(text.splitlines())} line(s).", "good")
 
     def _changed(self, value: Any = None) -> None:
-        self.objects_fold.setVisible(self.geometry.values()["kind"] == "objects")
         if self.live.isChecked():
-            self._timer.start()
+            self.preview.ask()
 
-    def _preview(self) -> None:
-        if self.preview_job.running:
-            self._again = True
+    def _to_preview(self) -> tuple[MicrostructureRecipe, int, dict[str, Any]]:
+        return self.recipe(), self.seed, self.settings.placement
+
+    def _previewed(self, made: Microstructure, sizes: Sizes) -> None:
+        hide_rungs(self.viewer)
+        self.sizes_plot.show_sizes(sizes)
+        if self.job.running:
             return
-        self.guarded(lambda: self.preview_job.start(_making(piece(self.recipe()), self.seed.value()), "preview"))
-
-    def _preview_again(self) -> None:
-        if self._again:
-            self._again = False
-            self._timer.start()
-
-    def _show_preview(self, made: Microstructure) -> None:
-        if not self.live.isChecked():
-            return
-        place = {"scale": made.spacing}
-        if PREVIEW in self.viewer.layers and self.viewer.layers[PREVIEW].ndim == made.image.ndim:
-            layer = self.viewer.layers[PREVIEW]
-            layer.data, layer.scale = made.image, made.spacing
-        else:
-            if PREVIEW in self.viewer.layers:
-                self.viewer.layers.remove(PREVIEW)
-            self.viewer.add_image(
-                made.image, name=PREVIEW, contrast_limits=(0, 1), metadata=made_by_form("preview"), **place
-            )
-            self.viewer.reset_view()
         size = " × ".join(map(str, made.image.shape))
-        whole = "" if made.image.shape == self.shape else " (a piece, with the same density of grains)"
-        self.bar.say(f"Preview of {size} px{whole}: {int(made.grains.max())} grains.")
+        whole = "" if made.image.shape == self.settings.shape else " (a piece, with the same density of grains)"
+        self.bar.say(f"Preview of {size} px{whole}: {count_of(made)}.")
 
-    def _run(self) -> None:
-        recipe, distance = self.recipe(), self.distance.isChecked()
-        self._timer.stop()
-        self.launch(
-            _making(recipe, self.seed.value()), lambda made: self._add(made, distance), "Growing the microstructure …"
-        )
+    def _free(self) -> None:
+        """Refuse a second job beside a running one."""
+        if self.job.running:
+            raise InputError("A job is running; wait for its end, or cancel it.")
 
-    def _add(self, made: Microstructure, distance: bool) -> None:
-        if PREVIEW in self.viewer.layers:
-            self.viewer.layers.remove(PREVIEW)
-        number = sum(
-            layer.name.startswith("microstructure ") and layer.name.endswith(" image") for layer in self.viewer.layers
-        )
-        name = f"microstructure {number + 1}"
-        place: dict[str, Any] = {"scale": made.spacing}
-        self.viewer.add_image(made.image, name=f"{name} image", contrast_limits=(0, 1), **place)
-        if distance:
-            self.viewer.add_image(
-                made.distance,
-                name=f"{name} distance",
-                colormap="viridis",
-                visible=False,
-                metadata=made_by_form("distance"),
-                **place,
+    def _create(self) -> None:
+        recipe, distance, place = self.recipe(), self.distance.isChecked(), self.settings.placement
+        self.preview.stop()
+
+        def show(made: Microstructure) -> None:
+            self.preview.remove()
+            name = add_layers(self.viewer, made, place, distance=distance)
+            self.bar.say(
+                f"{name}: {count_of(made)}; the {made.classes[1]} labels can train a model in Fine-tune.", "good"
             )
-        self.viewer.add_labels(
-            made.grains, name=f"{name} grains", opacity=0.4, visible=False, metadata=made_by_form("grains"), **place
-        )
-        like = Snapshot(name, made.image, "ZYX"[-made.image.ndim :], place, group=name)
-        add_class_labels(
-            self.viewer, made.labels, f"{name} {made.classes[1]}", like, made.classes, COLOURS, opacity=0.3
-        )
-        self.viewer.reset_view()
-        what = "grains" if made.recipe.kind == "grains" else "objects"
-        count = int(made.grains.max()) - (made.recipe.kind == "objects")
-        self.bar.say(f"{name}: {count} {what}; the {made.classes[1]} labels can train a model in Fine-tune.", "good")
 
+        self.launch(making(recipe, self.seed), show, "Growing the microstructure …")
 
-def piece(recipe: MicrostructureRecipe) -> MicrostructureRecipe:
-    """A recipe for a preview: at most so large, with the same density of grains; points stay where they are."""
-    largest = PREVIEW_2D if len(recipe.shape) == 2 else PREVIEW_3D
-    shape = tuple(min(n, largest) for n in recipe.shape)
-    if shape == recipe.shape or recipe.points is not None:
-        return recipe
-    share = float(np.prod(shape)) / float(np.prod(recipe.shape))
-    return recipe.model_copy(update={"shape": shape, "n_seeds": max(1, round(recipe.n_seeds * share))})
+    def _draw_rungs(self) -> None:
+        self._free()
+        order, place = RungsOrder(self.recipe(), self.seed), self.settings.placement
 
+        def show(mosaic: Any) -> None:
+            if mosaic is None:
+                self.bar.say("Cancelled.")
+                return
+            show_rungs(self.viewer, mosaic, place)
+            self.bar.say("The five rungs, and the labels that all of them share.", "good")
 
-def _making(
-    recipe: MicrostructureRecipe, seed: int
-) -> Callable[[Callable[[Any], None], threading.Event], Microstructure]:
-    def work(report: Callable[[Any], None], cancel: threading.Event) -> Microstructure:
-        from napari_anneal.synthesis import synthesize
+        self.launch(order.carry_out, show, "Drawing five rungs …")
 
-        return synthesize(recipe, seed)
+    def _draw_seeds(self) -> None:
+        self._free()
+        recipe, place = self.recipe(), self.settings.placement
+        # Grey levels change no seed, and clean geometry is quickest to draw.
+        bare = recipe.model_copy(update={"appearance": recipe.appearance.model_copy(update={"rung": 1})})
 
-    return work
+        def show(made: Microstructure) -> None:
+            layer = add_seeds(self.viewer, made, place)
+            self.bar.say(f"{len(made.seeds)} seeds; edit them and choose {layer.name!r} at “seeds from”.", "good")
+
+        self.launch(making(bare, self.seed), show, "Placing seeds …")
+
+    def _ask_where(self) -> None:
+        self._free()
+        recipe, what = self.recipe_or_ranges()
+        dialog = SaveDialog(recipe, f"{what}; {' × '.join(map(str, recipe.shape))} px.", self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.chosen.connect(lambda count, folder: self.guarded(lambda: self.save_pairs(count, folder)))
+        dialog.open()
+
+    def save_pairs(self, count: int, folder: Path) -> None:
+        """Write ``count`` pairs into a new folder, with progress; Cancel keeps those that are finished."""
+        self._free()
+        order = SaveOrder(self.recipe_or_ranges()[0], self.seed, count, folder)
+
+        def told(saved: SavedPairs) -> None:
+            cut = "" if saved.count == count else f" of {count} (cancelled)"
+            where = "; nothing was written" if saved.folder is None else f" in {saved.folder}, recipe.json beside them"
+            self.bar.say(f"{saved.count} pairs{cut}{where}.", "good")
+
+        self.preview.stop()
+        self.launch(order.carry_out, told, f"Saving {count} pairs …")
+
+    def _train(self) -> None:
+        recipe, what = self.recipe_or_ranges()
+        source = StreamSource(recipe, self.seed, what)
+        source.stream(256)  # a recipe that holds on no patch is refused here, where it can be changed
+        hand_over(self.viewer, source)
+        self.bar.say("Fine-tune has the stream; press Fine-tune there.", "good")

@@ -1,0 +1,93 @@
+"""The five rungs of the appearance side by side on the same grains, and the labels beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.widgets._layers import made as made_by_form
+from napari_anneal.widgets._mosaic import GAP, tiled
+from napari_anneal.widgets._preview import piece
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_anneal.synthesis import MicrostructureRecipe
+
+__all__ = ["RUNGS_LAYER", "RungsOrder", "hide_rungs", "show_rungs"]
+
+RUNGS_LAYER, CAPTIONS = "five rungs", "five rungs: captions"
+NAMES = ("1 geometry", "2 specimen", "3 optics", "4 detector", "5 artefacts", "labels")
+COLUMNS = 3
+LARGEST = 320
+# Pixels above each panel for its caption.
+HEADER = 36
+
+
+@dataclass(frozen=True)
+class RungsOrder:
+    """Which recipe to draw, on a piece of at most 320 pixels (of a volume: its middle slice)."""
+
+    recipe: MicrostructureRecipe
+    seed: int
+
+    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> npt.NDArray[np.float32] | None:
+        """Draw the panels, on the worker's thread; ``None`` where it was cancelled."""
+        from napari_anneal.synthesis import synthesize
+
+        flat = len(self.recipe.shape) == 2
+        small = piece(self.recipe, LARGEST if flat else None)
+        panels: list[npt.NDArray[Any]] = []
+        for rung in range(1, 6):
+            if cancel.is_set():
+                return None
+            look = small.appearance.model_copy(update={"rung": rung})
+            made = synthesize(small.model_copy(update={"appearance": look}), self.seed)
+            middle = slice(None) if flat else made.image.shape[0] // 2
+            panels.append(made.image[middle])
+            report((rung, 5))
+        panels.append((made.labels[middle] == 2).astype(np.float32))
+        headed = [np.pad(panel, ((HEADER, 0), (0, 0))) for panel in panels]
+        return np.asarray(tiled(headed, COLUMNS), dtype=np.float32)
+
+
+def show_rungs(viewer: napari.viewer.Viewer, mosaic: npt.NDArray[np.float32], placement: dict[str, Any]) -> None:
+    """Put the panels and their captions into the viewer, instead of earlier ones; other layers are hidden."""
+    for name in (RUNGS_LAYER, CAPTIONS):
+        if name in viewer.layers:
+            viewer.layers.remove(name)
+    for layer in viewer.layers:
+        layer.visible = False
+    flat = {name: value[-2:] for name, value in placement.items()}
+    viewer.add_image(mosaic, name=RUNGS_LAYER, contrast_limits=(0, 1), metadata=made_by_form("rungs"), **flat)
+    height, width = (mosaic.shape[0] + GAP) / 2, (mosaic.shape[1] + GAP) / COLUMNS
+    headers = []
+    for number in range(len(NAMES)):
+        y, x = number // COLUMNS * height, number % COLUMNS * width
+        headers.append([(y, x), (y, x + width - GAP), (y + HEADER, x + width - GAP), (y + HEADER, x)])
+    # Rectangles and not points: a Points layer would be offered as seeds.
+    viewer.add_shapes(
+        np.array(headers),
+        shape_type="rectangle",
+        name=CAPTIONS,
+        edge_color="transparent",
+        face_color="transparent",
+        opacity=1,
+        text={"string": list(NAMES), "color": "white", "anchor": "center", "size": 10},
+        metadata=made_by_form("captions"),
+        **flat,
+    )
+    viewer.layers.selection.active = viewer.layers[RUNGS_LAYER]
+    viewer.reset_view()
+
+
+def hide_rungs(viewer: napari.viewer.Viewer) -> None:
+    """Make room for the preview."""
+    for name in (RUNGS_LAYER, CAPTIONS):
+        if name in viewer.layers:
+            viewer.layers[name].visible = False
