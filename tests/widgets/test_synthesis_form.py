@@ -109,8 +109,18 @@ def test_a_contradiction_is_the_cores_sentence(form) -> None:
 
 
 def test_every_field_has_an_editor_with_its_description(form) -> None:
-    """What a recipe gains appears by themselves; these few are set in other ways."""
-    elsewhere = {"shape", "spacing", "points", "objects", "appearance", "growth", "target_sizes", "real_look"}
+    """What a recipe gains appears by itself; these few are set in other ways."""
+    elsewhere = {
+        "shape",
+        "spacing",
+        "points",
+        "objects",
+        "appearance",
+        "growth",
+        "two_phase",
+        "target_sizes",
+        "real_look",
+    }
     for part, editors in form.settings.forms.items():
         recipe = form.recipe() if part == "" else getattr(form.recipe(), part)
         fields = type(recipe).model_fields
@@ -155,6 +165,9 @@ def test_only_what_applies_is_shown(form) -> None:
     assert not objects._rows["line_density"][1].isHidden()
     assert objects._rows["facets"][1].isHidden()
     assert form.settings.sliders["objects.volume_fraction"].isHidden()
+    geometry.set_values({"kind": "two_phase"})
+    assert not form.settings.sliders["two_phase.wavelength"].isHidden()
+    assert form.recipe().kind == "two_phase"
     geometry.set_values({"kind": "grains"})
     assert not geometry._rows["waviness"][1].isHidden()
     form.settings.forms["growth"].set_values({"method": "potts"})
@@ -164,7 +177,8 @@ def test_only_what_applies_is_shown(form) -> None:
 @pytest.mark.parametrize(
     ("form_of_objects", "kind", "growth"),
     [(name, "objects", "none") for name in get_args(Form)]
-    + [("particles", "grains", name) for name in get_args(GrowthMethod)],
+    + [("particles", "grains", name) for name in get_args(GrowthMethod)]
+    + [("particles", "two_phase", "none")],
 )
 def test_a_hidden_setting_changes_no_pixel(form_of_objects, kind, growth) -> None:
     """Each setting that the form hides is changed, all at once: the microstructure stays the same."""
@@ -189,6 +203,8 @@ def test_a_hidden_setting_changes_no_pixel(form_of_objects, kind, growth) -> Non
             "gaps": 0.3, "groove_width": 5.0, "groove_texture": 0.4, "groove_roughness": 0.5, "edge_brightening": 0.3,
             "junction_rounding": 5.0, "faint_boundaries": 0.5, "groove_islands": 0.4, "elongation_spread": 0.4,
             "direction_spread_deg": 40.0, "cluster_size": 5.0, "cluster_radius": 0.3, "fine_diameter": 3.0,
+            "grain_contrast": 0.3,
+            "contrast_spread": 0.7, "groove_width_spread": 0.7, "lloyd_rounds": 2, "placement": "blue_noise",
         }  # fmt: skip
         return part.model_copy(update={name: value for name, value in settings.items() if name in idle})
 

@@ -11,7 +11,7 @@ from superqt import QCollapsible
 
 from napari_anneal.errors import InputError
 from napari_anneal.recipe_base import Recipe
-from napari_anneal.widgets._applicable import without_effect
+from napari_anneal.widgets._applicable import PARTS_OF, SLIDERS, without_effect
 from napari_anneal.widgets._form import fold, form_layout, shrinkable
 from napari_anneal.widgets._layer_choice import LayerChoice
 from napari_anneal.widgets._recipe_form import NumberBox, RecipeForm, calm, limits_of, tooltip
@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["MicrostructureForm"]
 
 GRAINS = 300
-# Sliders by the dotted name of the setting: caption, for which kind, ends, and whether even in the logarithm.
-SLIDERS: dict[str, tuple[str, str, float, float, bool]] = {
-    "n_seeds": ("Grains", "grains", 10, 5000, True),
-    "objects.volume_fraction": ("Fraction", "objects", 0.01, 0.7, False),
-    "objects.diameter": ("Diameter", "objects", 3, 100, True),
-    "boundary_width": ("Boundary", "both", 0.5, 8, False),
-    "appearance.grain_contrast": ("Contrast", "grains", 0, 0.4, False),
-    "objects.contrast": ("Contrast", "objects", -0.5, 0.5, False),
-    "appearance.boundary_contrast": ("Grooves", "grains", -0.6, 0.6, False),
-    "appearance.psf_sigma": ("Blur", "both", 0, 5, False),
-    "appearance.dose": ("Dose", "both", 5, 10_000, True),
-}
 RUNGS = {
     1: "1 · clean geometry",
     2: "2 · grey levels and texture",
@@ -45,6 +33,7 @@ RUNGS = {
     5: "5 · artefacts of specimen and scan",
 }
 FOLDS = {
+    "two_phase": ("Two phases", "How far they have coarsened since they formed"),
     "growth": ("Grain growth", "Grains grow before their picture is taken"),
     "objects": ("Objects", "Precipitates, particles, pores, fibres, dislocations, nanoparticles"),
     "appearance": ("Appearance in detail", "Grey levels, boundaries, optics, detector, artefacts"),
@@ -287,15 +276,17 @@ class MicrostructureForm(QWidget):
         values = {part: form.values() for part, form in self.forms.items()}
         kind, growth = values[""]["kind"], values["growth"]["method"]
         idle = {part: without_effect(part, values[part], kind, growth) for part in self.forms}
+        if kind == "grains" and not values[""]["second_phase"]:
+            idle["appearance"] |= {"phase_contrast"}
         for part, form in self.forms.items():
             form.leave_out(idle[part])
         for path, (_, of, *_rest) in SLIDERS.items():
             part, _, name = path.rpartition(".")
-            shown = of in ("both", kind) and name not in idle[part]
+            shown = kind in of and name not in idle[part]
             self.sliders[path].setVisible(shown)
             self._captions[path].setVisible(shown)
-        self._folds["objects"].setVisible(kind == "objects")
-        self._folds["growth"].setVisible(kind == "grains")
+        for part, of in PARTS_OF.items():
+            self._folds[part].setVisible(kind == of)
 
 
 def _parts(recipe: Recipe) -> dict[str, Recipe]:

@@ -88,6 +88,8 @@ def show_rungs(viewer: napari.viewer.Viewer, mosaic: npt.NDArray[np.float32], pl
 
 def hide_rungs(viewer: napari.viewer.Viewer) -> None:
     """Make room for the preview."""
-    for name in (RUNGS_LAYER, CAPTIONS):
-        if name in viewer.layers:
-            viewer.layers[name].visible = False
+    shown = [viewer.layers[name] for name in (RUNGS_LAYER, CAPTIONS) if name in viewer.layers]
+    if any(layer.visible for layer in shown):
+        for layer in shown:
+            layer.visible = False
+        viewer.reset_view()

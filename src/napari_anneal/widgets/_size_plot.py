@@ -64,13 +64,13 @@ class Sizes:
 def measured(made: Microstructure) -> Sizes:
     """Areas (volumes in 3D) of the grains in pixels, or equivalent diameters of the objects; cut ones as they are."""
     counts = np.bincount(made.grains.ravel())[1:]
-    objects = made.recipe.kind == "objects"
-    counts = counts[1:] if objects else counts
+    objects = made.recipe.kind != "grains"
+    counts = counts[1:] if objects else counts  # the first is the matrix
     values = counts[counts > 0].astype(np.float64)
     ndim = made.grains.ndim
     if objects:
         values = (values * (4 / np.pi)) ** 0.5 if ndim == 2 else (values * (6 / np.pi)) ** (1 / 3)
-        return Sizes(values, "object diameters", "px", None)
+        return Sizes(values, "diameters", "px", None)
     what, unit = ("grain areas", "px²") if ndim == 2 else ("grain volumes", "px³")
     return Sizes(values, what, unit, target(made.recipe))
 

@@ -30,10 +30,12 @@ class StreamSource:
     @property
     def classes(self) -> tuple[str, str]:
         """Names of labels 1 and 2."""
+        from napari_anneal.synthesis.microstructure import CLASSES
+
         kinds = (self.recipe.kind,) if isinstance(self.recipe.kind, str) else self.recipe.kind.options
         if len(set(kinds)) > 1:
             return ("inside", "boundary or object")
-        return ("grain", "boundary") if kinds[0] == "grains" else ("matrix", "object")
+        return CLASSES[kinds[0]]
 
     def stream(self, patch: int) -> SyntheticStream:
         """The stream, of 2D images of ``patch`` pixels with grains as large as those of the recipe.
@@ -110,7 +112,7 @@ def hand_over(viewer: napari.viewer.Viewer, source: StreamSource) -> None:
     window = getattr(viewer, "window", None)
     if window is None:
         raise InputError("Fine-tune needs a viewer with a window; in a script, call fine_tune(stream, …) instead.")
-    dock, form = window.add_plugin_dock_widget("napari-anneal", "Fine-tune")
+    dock, form = window.add_plugin_dock_widget("napari-anneal", "Fine-tune", tabify=True)
     dock.show()
     dock.raise_()
     form.train_on(source)

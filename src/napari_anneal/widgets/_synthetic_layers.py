@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "add_layers", "add_seeds", "count_of", "making"]
 
+COUNTED = {"grains": "grains", "objects": "objects", "two_phase": "domains of the second phase"}
 COLOURS = ("#56b4e9", "#d55e00")
 
 
@@ -36,8 +37,8 @@ def making(
 
 def count_of(made: Microstructure) -> str:
     """How many grains or objects there are, in words."""
-    objects = made.recipe.kind == "objects"
-    return f"{int(made.grains.max()) - objects} {'objects' if objects else 'grains'}"
+    whole = made.recipe.kind != "grains"  # number 1 is the matrix
+    return f"{int(made.grains.max()) - whole} {COUNTED[made.recipe.kind]}"
 
 
 def add_layers(viewer: napari.viewer.Viewer, made: Microstructure, place: dict[str, Any], *, distance: bool) -> str:
