@@ -89,13 +89,22 @@ def open_sample(viewer: napari.Viewer, key: str) -> None:
 
 
 def synthesis() -> None:
-    """Grains with scratches and charging beside their boundary labels."""
+    """An etched steel with its labels; and its five rungs side by side."""
     from napari_anneal.widgets.synthesis import SynthesisWidget
 
     viewer = new_viewer()
     form = SynthesisWidget(viewer)
     dock(viewer, form, "Synthetic microstructure")
-    form.rung.setCurrentIndex(4)
+    form.settings.preset.setCurrentIndex(form.settings.preset.findData("sem_se_etched"))
+    # Sizes with a target to be seen beside.
+    form.settings.forms[""].set_values({"size_dispersion": 0.0, "size_cv": 0.6})
+    settle(8)  # for the preview, on a slow machine
+    sizes = next(part for part in form.findChildren(QCollapsible) if part.text() == "Size distribution")
+    sizes.expand(animate=False)
+    form.rungs.click()
+    finish(form)
+    take(viewer, "synthesis-rungs")
+    viewer.layers.clear()
     form.bar.start.click()
     finish(form)
     take(viewer, "synthesis")

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.samples import read_samples
-from napari_anneal.synthesis import MicrostructureRecipe, preset, synthesize
+from napari_anneal.synthesis import MicrostructureRecipe, RealLook, preset, synthesize
 from napari_anneal.synthesis.growth.recipe import GrowthMethod
 from napari_anneal.synthesis.objects.recipe import Form
 from napari_anneal.synthesis.recipe_file import read_recipe
@@ -354,3 +354,17 @@ def test_a_stream_of_one_recipe_keeps_its_settings_and_the_size_of_grains(form) 
     again, second = stream.recipe(1)
     assert again == drawn
     assert first != second
+
+
+def test_the_look_of_a_real_image_is_taken_and_given_back(viewer, form, qtbot) -> None:
+    rng = np.random.default_rng(0)
+    real = viewer.add_image(rng.normal(100, 20, (64, 64)).clip(0, 255).astype(np.uint8), name="real")
+    flat = viewer.add_image(np.zeros((64, 64), np.uint8), name="flat")
+    form.settings.look.layers.choose(real)
+    qtbot.waitUntil(lambda: form.settings.look.look is not None, timeout=30_000)
+    assert form.recipe().real_look == RealLook.estimate(real.data)
+    assert form.settings.ranges().real_look == RealLook.estimate(real.data)
+    form.settings.look.layers.choose(flat)
+    qtbot.waitUntil(lambda: form.settings.look.look is None, timeout=30_000)
+    assert "constant" in form.bar.text
+    assert form.recipe().real_look is None

@@ -14,7 +14,9 @@ from napari_anneal.recipe_base import Recipe
 from napari_anneal.widgets._applicable import PARTS_OF, SLIDERS, without_effect
 from napari_anneal.widgets._form import fold, form_layout, shrinkable
 from napari_anneal.widgets._layer_choice import LayerChoice
+from napari_anneal.widgets._look_choice import LookChoice
 from napari_anneal.widgets._recipe_form import NumberBox, RecipeForm, calm, limits_of, tooltip
+from napari_anneal.widgets._rungs import RUNGS
 from napari_anneal.widgets._slider import Slider
 
 if TYPE_CHECKING:
@@ -25,13 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["MicrostructureForm"]
 
 GRAINS = 300
-RUNGS = {
-    1: "1 · clean geometry",
-    2: "2 · grey levels and texture",
-    3: "3 · blur of the optics",
-    4: "4 · detector noise",
-    5: "5 · artefacts of specimen and scan",
-}
 FOLDS = {
     "two_phase": ("Two phases", "How far they have coarsened since they formed"),
     "growth": ("Grain growth", "Grains grow before their picture is taken"),
@@ -64,6 +59,10 @@ class MicrostructureForm(QWidget):
         self._build_preset()
         self._build_size()
         self._build_sliders()
+        self.look = LookChoice(viewer)
+        self.look.changed.connect(self._edited)
+        tip = "A real image, unlabelled, whose grey levels, sharpness and noise the synthetic ones take."
+        self._row("Look like", self.look, tip)
         self._build_scale(viewer)
         self.forms: dict[str, RecipeForm] = {}
         self._folds: dict[str, QCollapsible] = {}
@@ -209,7 +208,7 @@ class MicrostructureForm(QWidget):
         values["appearance"]["rung"] = self.rung.currentData()
         own = values.pop("")
         own |= {name: type(getattr(self._base, name))(**settings) for name, settings in values.items()}
-        own |= {"shape": self.shape, "spacing": self.spacing, **self._seeds_from_points()}
+        own |= {"shape": self.shape, "spacing": self.spacing, "real_look": self.look.look, **self._seeds_from_points()}
         if own["placement"] == "points" and "points" not in own:
             raise InputError("Seeds at points need a Points layer; choose one at “seeds from”, or another placement.")
         return type(self._base)(**own)
@@ -228,12 +227,12 @@ class MicrostructureForm(QWidget):
         self._edited()
 
     def ranges(self) -> RecipeRanges:
-        """The ranges of the chosen preset (without one, the wide ranges of a stream), at the size asked for."""
+        """The ranges of the chosen preset (without one, wide ones), at the size and of the look asked for."""
         from napari_anneal.synthesis import RecipeRanges, preset_ranges
 
         name = self.preset.currentData()
         made = RecipeRanges(shape=self.shape) if name is None else preset_ranges(name, self.shape)
-        return made.model_copy(update={"spacing": self.spacing})
+        return made.model_copy(update={"spacing": self.spacing, "real_look": self.look.look})
 
     def _seeds_from_points(self) -> dict[str, Any]:
         layer = self.points.layer

@@ -54,7 +54,7 @@ class Preview(QObject):
         super().__init__(owner)
         self._viewer, self._settings, self._guarded = viewer, settings, guarded
         self._placement: dict[str, Any] = {}
-        self._again = False
+        self._again = self._dropped = False
         self.job = Job(owner, LOOK_MS)
         self.job.done.connect(lambda drawn: guarded(lambda: self._show(*drawn)))
         self.job.failed.connect(self.failed)
@@ -69,10 +69,14 @@ class Preview(QObject):
         if not self._timer.isActive():
             self._timer.start()
 
-    def stop(self) -> None:
-        """Draw nothing more, not even what was asked for."""
-        self._again = False
+    def drop(self) -> None:
+        """Forget what was asked for; what is being drawn is not shown. Does not wait."""
+        self._again, self._dropped = False, True
         self._timer.stop()
+
+    def stop(self) -> None:
+        """Draw nothing more, and wait for the thread: the form is going."""
+        self.drop()
         self.job.stop()
 
     def remove(self) -> None:
@@ -85,7 +89,7 @@ class Preview(QObject):
             self._again = True
             return
         recipe, seed, placement = self._settings()
-        self._placement = placement
+        self._placement, self._dropped = placement, False
         self.job.start(_drawing(piece(recipe), seed), "preview")
 
     def _next(self) -> None:
@@ -94,6 +98,8 @@ class Preview(QObject):
             self._guarded(self._draw)
 
     def _show(self, made: Microstructure, sizes: Sizes) -> None:
+        if self._dropped:
+            return
         layers = self._viewer.layers
         if PREVIEW in layers and layers[PREVIEW].ndim != made.image.ndim:
             layers.remove(PREVIEW)

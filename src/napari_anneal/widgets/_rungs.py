@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
     from napari_anneal.synthesis import MicrostructureRecipe
 
-__all__ = ["RUNGS_LAYER", "RungsOrder", "hide_rungs", "show_rungs"]
+__all__ = ["RUNGS", "RUNGS_LAYER", "RungsOrder", "hide_rungs", "show_rungs"]
 
 RUNGS_LAYER, CAPTIONS = "five rungs", "five rungs: captions"
+RUNGS = {
+    1: "1 · clean geometry",
+    2: "2 · grey levels and texture",
+    3: "3 · blur of the optics",
+    4: "4 · detector noise",
+    5: "5 · artefacts of specimen and scan",
+}
+# Captions of the panels, which have less room.
 NAMES = ("1 geometry", "2 specimen", "3 optics", "4 detector", "5 artefacts", "labels")
 COLUMNS = 3
 LARGEST = 320

@@ -58,6 +58,7 @@ class SynthesisWidget(Form):
         self.preview.shown.connect(self._previewed)
         self.preview.failed.connect(lambda text: self.bar.say(text, "bad"))
         self.settings.changed.connect(self._changed)
+        self.settings.look.failed.connect(lambda text: self.bar.say(text, "bad"))
         self.live.toggled.connect(self._changed)
         self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
         self.bar.started.connect(lambda: self.guarded(self._create))
@@ -166,7 +167,7 @@ class SynthesisWidget(Form):
 
     def _create(self) -> None:
         recipe, distance, place = self.recipe(), self.distance.isChecked(), self.settings.placement
-        self.preview.stop()
+        self.preview.drop()
 
         def show(made: Microstructure) -> None:
             self.preview.remove()
@@ -220,7 +221,7 @@ class SynthesisWidget(Form):
             where = "; nothing was written" if saved.folder is None else f" in {saved.folder}, recipe.json beside them"
             self.bar.say(f"{saved.count} pairs{cut}{where}.", "good")
 
-        self.preview.stop()
+        self.preview.drop()
         self.launch(order.carry_out, told, f"Saving {count} pairs …")
 
     def _train(self) -> None:
