@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.samples import read_samples
@@ -248,7 +248,7 @@ def test_the_rungs_lie_side_by_side_with_the_labels_and_the_preview_takes_over_a
     np.testing.assert_array_equal(mosaic[-96:, -96:], made.labels == 2)
     form.live.setChecked(True)
     qtbot.waitUntil(lambda: PREVIEW in viewer.layers, timeout=30_000)
-    qtbot.waitUntil(lambda: not viewer.layers[RUNGS_LAYER].visible)
+    qtbot.waitUntil(lambda: RUNGS_LAYER not in viewer.layers)
 
 
 def test_seeds_go_to_points_and_come_back_as_the_same_grains(viewer, form, wait_for) -> None:
@@ -368,3 +368,16 @@ def test_the_look_of_a_real_image_is_taken_and_given_back(viewer, form, qtbot) -
     qtbot.waitUntil(lambda: form.settings.look.look is None, timeout=30_000)
     assert "constant" in form.bar.text
     assert form.recipe().real_look is None
+
+
+def test_the_form_fits_a_narrow_dock_for_every_kind_and_in_3d(make_napari_viewer) -> None:
+    viewer = make_napari_viewer()  # with a window, whose style widens fields
+    form = SynthesisWidget(viewer)
+    form.live.setChecked(False)
+    viewer.window.add_dock_widget(form, name="synthesis")
+    form.settings.dims.setCurrentIndex(1)
+    form.resize(400, 700)
+    form.show()
+    for kind in ("grains", "objects", "two_phase"):
+        form.settings.forms[""].set_values({"kind": kind})
+        assert form.findChild(QWidget, "form body").minimumSizeHint().width() <= 400 - 14, kind

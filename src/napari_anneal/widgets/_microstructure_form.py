@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_anneal.errors import InputError
@@ -101,6 +101,7 @@ class MicrostructureForm(QWidget):
             self.preset.setItemData(self.preset.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
         calm(self.preset)
         self.preset.currentIndexChanged.connect(self._use_preset)
+        self.preset.activated.connect(self._use_preset)  # the same one again: back to its settings
         self._row("Preset", self.preset, "A kind of micrograph to begin with; everything below can be changed.")
 
     def _build_size(self) -> None:
@@ -119,7 +120,9 @@ class MicrostructureForm(QWidget):
             spin.setPrefix(f"{axis} ")
             spin.setKeyboardTracking(False)
             spin.setToolTip(f"Size along {axis} in pixels.")
-            spin.setMinimumWidth(60)
+            spin.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            # Three in a row, which the viewer's own style would make 90 px wide each.
+            spin.setStyleSheet("min-width: 36px;")
             calm(spin)
             spin.valueChanged.connect(self._edited)
             row.addWidget(spin, 1)

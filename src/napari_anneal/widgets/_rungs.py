@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_anneal.synthesis import MicrostructureRecipe
 
-__all__ = ["RUNGS", "RUNGS_LAYER", "RungsOrder", "hide_rungs", "show_rungs"]
+__all__ = ["RUNGS", "RUNGS_LAYER", "RungsOrder", "remove_rungs", "show_rungs"]
 
 RUNGS_LAYER, CAPTIONS = "five rungs", "five rungs: captions"
 RUNGS = {
@@ -66,9 +66,7 @@ class RungsOrder:
 
 def show_rungs(viewer: napari.viewer.Viewer, mosaic: npt.NDArray[np.float32], placement: dict[str, Any]) -> None:
     """Put the panels and their captions into the viewer, instead of earlier ones; other layers are hidden."""
-    for name in (RUNGS_LAYER, CAPTIONS):
-        if name in viewer.layers:
-            viewer.layers.remove(name)
+    remove_rungs(viewer)
     for layer in viewer.layers:
         layer.visible = False
     flat = {name: value[-2:] for name, value in placement.items()}
@@ -94,10 +92,9 @@ def show_rungs(viewer: napari.viewer.Viewer, mosaic: npt.NDArray[np.float32], pl
     viewer.reset_view()
 
 
-def hide_rungs(viewer: napari.viewer.Viewer) -> None:
-    """Make room for the preview."""
-    shown = [viewer.layers[name] for name in (RUNGS_LAYER, CAPTIONS) if name in viewer.layers]
-    if any(layer.visible for layer in shown):
-        for layer in shown:
-            layer.visible = False
-        viewer.reset_view()
+def remove_rungs(viewer: napari.viewer.Viewer) -> bool:
+    """Make room for the preview (a hidden layer would still count for the view); whether there was anything."""
+    there = [name for name in (RUNGS_LAYER, CAPTIONS) if name in viewer.layers]
+    for name in there:
+        viewer.layers.remove(name)
+    return bool(there)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "add_layers", "add_seeds", "count_of", "making"]
 
-COUNTED = {"grains": "grains", "objects": "objects", "two_phase": "domains of the second phase"}
+COUNTED = {
+    "grains": ("grain", "grains"),
+    "objects": ("object", "objects"),
+    "two_phase": ("domain of the second phase", "domains of the second phase"),
+}
 COLOURS = ("#56b4e9", "#d55e00")
 
 
@@ -38,7 +42,8 @@ def making(
 def count_of(made: Microstructure) -> str:
     """How many grains or objects there are, in words."""
     whole = made.recipe.kind != "grains"  # number 1 is the matrix
-    return f"{int(made.grains.max()) - whole} {COUNTED[made.recipe.kind]}"
+    count = int(made.grains.max()) - whole
+    return f"{count} {COUNTED[made.recipe.kind][count != 1]}"
 
 
 def add_layers(viewer: napari.viewer.Viewer, made: Microstructure, place: dict[str, Any], *, distance: bool) -> str:
@@ -76,6 +81,5 @@ def add_seeds(viewer: napari.viewer.Viewer, made: Microstructure, place: dict[st
         size=size,
         face_color="#ffd54f",
         border_color="black",
-        out_of_slice_display=True,
         **place,
     )

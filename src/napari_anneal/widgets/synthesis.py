@@ -14,7 +14,7 @@ from napari_anneal.widgets._form import Form, fold, shrinkable
 from napari_anneal.widgets._microstructure_form import MicrostructureForm
 from napari_anneal.widgets._preview import PREVIEW_2D, PREVIEW_3D, Preview
 from napari_anneal.widgets._recipe_form import calm
-from napari_anneal.widgets._rungs import RungsOrder, hide_rungs, show_rungs
+from napari_anneal.widgets._rungs import RungsOrder, remove_rungs, show_rungs
 from napari_anneal.widgets._save_pairs import SaveDialog, SaveOrder
 from napari_anneal.widgets._size_plot import SizePlot, Sizes
 from napari_anneal.widgets._stream_source import StreamSource, hand_over
@@ -152,7 +152,8 @@ class SynthesisWidget(Form):
         return self.recipe(), self.seed, self.settings.placement
 
     def _previewed(self, made: Microstructure, sizes: Sizes) -> None:
-        hide_rungs(self.viewer)
+        if remove_rungs(self.viewer):
+            self.viewer.reset_view()
         self.sizes_plot.show_sizes(sizes)
         if self.job.running:
             return
