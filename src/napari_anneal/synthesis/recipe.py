@@ -86,14 +86,19 @@ class MicrostructureRecipe(Recipe):
         description="Area (px²) or volume (px³) of every grain, one a seed in their order, or shares of the image; "
         "scaled together to fill it. None: no grain has a size of its own.",
     )
-    waviness: float = Field(0.0, ge=0, description="Amplitude (RMS, px) by which boundaries are bent smoothly.")
+    waviness: float = Field(
+        0.0,
+        ge=0,
+        description="Amplitude (RMS, px) by which boundaries are bent smoothly (no effect on grown grains).",
+    )
     waviness_length: float | None = Field(
         None, gt=0, description="Length (px) over which the bending varies. None: half the mean grain diameter."
     )
     smoothing: float = Field(
         0.0,
         ge=0,
-        description="Radius (σ, px) over which boundaries are smoothed by their curvature and grain corners rounded.",
+        description="Radius (σ, px) over which boundaries are smoothed by their curvature and grain corners rounded "
+        "(no effect on grown grains).",
     )
     boundary_width: float = Field(2.0, gt=0, description="Width (px) of the boundary mask, centred on the boundary.")
     second_phase: float = Field(0.0, ge=0, le=1, description="Share of the grains that belong to a second phase.")
