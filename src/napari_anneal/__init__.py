@@ -21,6 +21,7 @@ _HOME = {
     "RecipeRanges": "synthesis",
     "Sample": "samples",
     "SyntheticStream": "synthesis",
+    "cross_validate": "training",
     "evaluate": "validation",
     "fine_tune": "training",
     "group_split": "validation",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream as SyntheticStream
     from napari_anneal.synthesis import synthesize as synthesize
     from napari_anneal.training import FineTuneRecipe as FineTuneRecipe
+    from napari_anneal.training import cross_validate as cross_validate
     from napari_anneal.training import fine_tune as fine_tune
     from napari_anneal.validation import evaluate as evaluate
     from napari_anneal.validation import group_split as group_split

@@ -1,5 +1,6 @@
 """Fine-tuning as continued optimization: the recipe, the loop that follows it, and the events it tells."""
 
+from napari_anneal.training.cross_validation import CrossValidation, cross_validate
 from napari_anneal.training.lr_finder import RateCurve, find_rate, with_head_rate
 from napari_anneal.training.presets import PRESETS, recommend
 from napari_anneal.training.recipe import FineTuneRecipe
@@ -8,10 +9,12 @@ from napari_anneal.training.stages import Stage
 
 __all__ = [
     "PRESETS",
+    "CrossValidation",
     "FineTuneRecipe",
     "RateCurve",
     "Run",
     "Stage",
+    "cross_validate",
     "find_rate",
     "fine_tune",
     "recommend",

@@ -15,7 +15,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.metrics import METRICS, Scores, confusion_matrix, scores_from_confusion
 
-__all__ = ["ImageScores", "Report", "Segmenter", "evaluate"]
+__all__ = ["ImageScores", "Report", "Segmenter", "evaluate", "plain", "quiet"]
 
 
 class Segmenter(Protocol):
@@ -62,11 +62,11 @@ class Report:
 
     def mean(self, metric: str = "dice") -> npt.NDArray[np.float64]:
         """Mean over images, per class ``(K,)``."""
-        return _quiet(np.nanmean, self._matrix(metric))
+        return quiet(np.nanmean, self._matrix(metric))
 
     def std(self, metric: str = "dice") -> npt.NDArray[np.float64]:
         """Standard deviation over images (n - 1), per class ``(K,)``; ``nan`` for fewer than two images."""
-        return _quiet(np.nanstd, self._matrix(metric), ddof=1)
+        return quiet(np.nanstd, self._matrix(metric), ddof=1)
 
     def _matrix(self, metric: str) -> npt.NDArray[np.float64]:
         return np.array([getattr(image.scores, metric) for image in self.images])
@@ -97,14 +97,14 @@ class Report:
         """Everything as plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
         return {
             "classes": list(self.classes),
-            "mean": {m: _plain(self.mean(m)) for m in METRICS},
-            "std": {m: _plain(self.std(m)) for m in METRICS},
-            "pooled": {**{m: _plain(getattr(self.pooled, m)) for m in METRICS}, "accuracy": self.pooled.accuracy},
+            "mean": {m: plain(self.mean(m)) for m in METRICS},
+            "std": {m: plain(self.std(m)) for m in METRICS},
+            "pooled": {**{m: plain(getattr(self.pooled, m)) for m in METRICS}, "accuracy": self.pooled.accuracy},
             "images": [
                 {
                     "name": image.name,
                     "group": image.group,
-                    **{m: _plain(getattr(image.scores, m)) for m in METRICS},
+                    **{m: plain(getattr(image.scores, m)) for m in METRICS},
                     "accuracy": image.scores.accuracy,
                     "confusion": image.confusion.tolist(),
                 }
@@ -163,8 +163,8 @@ def _check_classes(sample: Sample, classes: tuple[str, ...], name: str) -> None:
         )
 
 
-def _quiet(function: Callable[..., Any], values: npt.NDArray[np.float64], **options: Any) -> npt.NDArray[np.float64]:
-    """Nanmean and nanstd over images, without NumPy's warning for a class that no image has."""
+def quiet(function: Callable[..., Any], values: npt.NDArray[np.float64], **options: Any) -> npt.NDArray[np.float64]:
+    """Nanmean and nanstd over images or folds, without NumPy's warning for a class that none of them has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         result: npt.NDArray[np.float64] = function(values, axis=0, **options)
@@ -175,5 +175,6 @@ def _number(value: float) -> str:
     return "n/a" if np.isnan(value) else f"{value:.3f}"
 
 
-def _plain(values: npt.NDArray[np.float64]) -> list[float | None]:
+def plain(values: npt.NDArray[np.float64]) -> list[float | None]:
+    """Numbers for JSON, with ``None`` for n/a."""
     return [None if np.isnan(v) else float(v) for v in values]

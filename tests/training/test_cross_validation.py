@@ -1,0 +1,83 @@
+"""One run a fold, each judged by groups it never trained on; the figures are those of NumPy over the folds."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from painted_halves import SMALL, specimen
+
+from napari_anneal.errors import InputError
+from napari_anneal.inference import load_model
+from napari_anneal.training import FineTuneRecipe, cross_validate
+from napari_anneal.training.events import EpochDone
+from napari_anneal.validation import SplitPlan, evaluate, group_split
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return [specimen(seed) for seed in range(5)]
+
+
+@pytest.fixture(scope="module")
+def plan(samples):
+    return group_split(samples, folds=4, gold=["g4"], seed=0)
+
+
+RECIPE = FineTuneRecipe.from_preset("scratch", epochs=2, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def done(samples, plan, tmp_path_factory):
+    events = []
+    out = tmp_path_factory.mktemp("cross") / "x"
+    result = cross_validate(samples, plan, RECIPE, out=out, on_event=lambda fold, event: events.append((fold, event)))
+    return result, events, out
+
+
+def test_every_fold_is_a_run_from_the_same_start_scored_on_its_own_groups(done, samples, plan):
+    result, events, out = done
+    assert len(result) == len(list(result)) == 4
+    assert {fold for fold, event in events if isinstance(event, EpochDone)} == {1, 2, 3, 4}
+    for number, (run, report, fold) in enumerate(zip(result, result.reports, plan.folds, strict=True), start=1):
+        assert {image.name for image in report.images} == {samples[i].name for i in fold.val}
+        trained = set(run.model.card.fingerprints)
+        assert trained == {samples[i].name for i in (*fold.train, *fold.val)}
+        assert "s4" not in trained
+        again = evaluate(load_model(out / f"fold-{number}" / "model"), [samples[i] for i in fold.val])
+        np.testing.assert_allclose(again.mean(), report.mean(), atol=0.02)
+
+
+def test_mean_and_spread_are_taken_over_folds(done):
+    result = done[0]
+    folds = np.array([report.mean("iou") for report in result.reports])
+    np.testing.assert_allclose(result.mean("iou"), folds.mean(axis=0))
+    np.testing.assert_allclose(result.std("iou"), folds.std(axis=0, ddof=1))
+    table = result.table()
+    assert "over 4 folds" in table
+    assert f"{result.mean()[0]:.3f} ± {result.std()[0]:.3f}" in table
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert plain["mean"]["dice"] == pytest.approx(list(result.mean("dice")))
+    assert [fold["groups"] for fold in plain["folds"]] == [list(g) for g in result.groups]
+
+
+def test_cancelling_keeps_the_folds_that_are_done(samples, plan):
+    cancel = threading.Event()
+
+    def listen(fold, event):
+        if fold == 2:
+            cancel.set()
+
+    result = cross_validate(samples, plan, RECIPE, on_event=listen, cancel=cancel)
+    assert len(result) == len(result.groups) == 1
+    cancel.set()
+    with pytest.raises(InputError, match="before its first fold"):
+        cross_validate(samples, plan, RECIPE, cancel=cancel)
+
+
+def test_a_plan_without_folds_is_refused_and_no_plan_makes_one(samples, plan):
+    with pytest.raises(InputError, match="no folds"):
+        cross_validate(samples, SplitPlan((), plan.gold, plan.report), RECIPE)
+    assert len(cross_validate(samples[:2], recipe=RECIPE)) == 2
