@@ -167,6 +167,20 @@ def test_fresh_weights_bring_their_recipe(form) -> None:
     assert form.preset.currentData() == "canonical"
 
 
+def test_the_chosen_optimizer_and_loss_reach_the_run_and_the_noise_scale_is_shown(viewer, form, wait_for) -> None:
+    add_pair(viewer)
+    form.name.setText("by lion")
+    form.optimizer.setCurrentIndex(form.optimizer.findData("lion"))
+    form.recipe.set_values({"focal": 0.5, "steps_per_epoch": 50})
+    form.epochs.setValue(1)
+    form.bar.start.click()
+    wait_for(form)
+    recipe = session_models().get("by lion").card.recipe
+    assert [stage["optimizer"] for stage in recipe["stages"]] == ["lion"]
+    assert recipe["focal"] == 0.5
+    assert "noise" in form.advice.text()
+
+
 def test_the_same_pair_twice_is_refused(viewer, form) -> None:
     add_pair(viewer)
     form.pairs.add()

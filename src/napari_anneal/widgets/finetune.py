@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
@@ -42,9 +42,18 @@ RUNS = "~/napari-anneal/runs"
 STREAM_COLOURS = ("#56b4e9", "#d55e00")
 # Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
 FOLDED = (
-    "patch", "batch_size", "steps_per_epoch", "patience", "balance_classes", "cross_entropy", "dice",
-    "max_gradient", "encoder", "seed", "precision", "device",
+    "patch", "batch_size", "micro_batch", "rates_for_batch", "steps_per_epoch", "patience", "balance_classes",
+    "cross_entropy", "dice", "focal", "boundary_weight", "boundary_radius", "cldice", "max_gradient", "encoder", "seed",
+    "precision", "device",
 )  # fmt: skip
+
+
+OPTIMIZERS = {
+    "adamw": "AdamW",
+    "adam": "Adam",
+    "sgd": "SGD with momentum (rates × 10)",
+    "lion": "Lion (rates ÷ 5, weight decay × 5)",
+}
 
 
 class FineTuneWidget(Form):
@@ -72,6 +81,11 @@ class FineTuneWidget(Form):
         # The curves take the height that is left, an empty stretch takes it while there are none.
         self.body.addWidget(self.curves, 100)
         self.curves.setVisible(False)
+        self.advice = QLabel()
+        self.advice.setWordWrap(True)
+        self.advice.setVisible(False)
+        self.advice.setToolTip("How noisy the gradients are, read off now and then (McCandlish et al. 2018).")
+        self.body.addWidget(self.advice)
         self.body.addStretch(1)
         self._notices: list[str] = []
         self._colours: tuple[str, ...] = ()
@@ -93,11 +107,20 @@ class FineTuneWidget(Form):
         self.epochs = QSpinBox()
         self.epochs.setRange(1, 1000)
         self.epochs.setValue(DEFAULT_EPOCHS)
+        self.optimizer = shrinkable(QComboBox())
+        for name, text in OPTIMIZERS.items():
+            self.optimizer.addItem(text, name)
         self.name = QLineEdit()
         self.name.setPlaceholderText("made from the image's name")
         self.folder = PathField(RUNS, "folder")
         for label, widget, tip in (
             ("epochs", self.epochs, "Length of the run over all stages; it may end early (patience)."),
+            (
+                "optimizer",
+                self.optimizer,
+                "In place of AdamW, with rates to match: SGD's are ten times AdamW's; Lion's are a fifth, with five "
+                "times the weight decay, and it keeps half of AdamW's state in memory.",
+            ),
             ("model name", self.name, "How lists call the model, and its folder on disk."),
             ("save in", self.folder, "Folder that gets a folder for each run: the model bundle, history and recipe."),
         ):
@@ -185,6 +208,7 @@ class FineTuneWidget(Form):
             samples,
             typed,
             str(self.preset.currentData()),
+            str(self.optimizer.currentData()),
             self.epochs.value(),
             settings,
             self.start.value(),
@@ -212,6 +236,7 @@ class FineTuneWidget(Form):
             kind = type(event).__name__
             if kind == "RunStarted":
                 self.curves.setVisible(True)
+                self.advice.setVisible(False)
                 self.curves.reset(event.classes, self._colours[: len(event.classes)], event.total_steps)
                 painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
                 if self.stream_row.source is not None:
@@ -228,6 +253,9 @@ class FineTuneWidget(Form):
                     f"{event.stage}: epoch {event.epoch} of {event.total_epochs} · validation loss "
                     f"{event.val_loss:.3f}{dice}"
                 )
+            elif kind == "NoiseScaleRead":
+                self.advice.setText(event.sentence)
+                self.advice.setVisible(True)
             elif kind == "Notice":
                 self._notices.append(event.text)
         if steps:
@@ -254,6 +282,7 @@ class _Order:
     samples: list[Sample] | SyntheticStream
     typed_names: dict[int, str]
     preset: str
+    optimizer: str
     epochs: int
     settings: dict[str, Any]
     start: Any
@@ -271,7 +300,7 @@ class _Order:
         else:
             names = tuple(self.typed_names.values())
         recipe = FineTuneRecipe.from_preset(
-            self.preset, self.epochs, **self.settings, classes=names, colours=self.colours[: len(names)]
+            self.preset, self.epochs, self.optimizer, **self.settings, classes=names, colours=self.colours[: len(names)]
         )
         run = fine_tune(self.samples, recipe=recipe, start=self.start, out=self.out, on_event=report, cancel=cancel)
         # The session goes on at the speed that this processor has.
