@@ -117,6 +117,18 @@ def test_auto_takes_the_preset_for_the_number_of_labels_and_says_why(folder, tmp
     assert "labelled image" in done.stderr
 
 
+def test_cross_validation_scores_every_fold_on_groups_it_never_saw(folder, tmp_path):
+    words = ("--start", "scratch", "--encoder", "resnet10t", "--preset", "scratch", "--epochs", 1, "--steps", 1)
+    words += ("--patch", 64, "--batch", 2, "--folds", 2, "--gold", "specimen2", "--device", "cpu")
+    found = last_json(anneal("cross-validate", folder, "--out", tmp_path / "x", *words, "--json"))
+    assert len(found["folds"]) == 2
+    groups = [set(fold["groups"]) for fold in found["folds"]]
+    assert not groups[0] & groups[1]
+    assert "specimen2" not in groups[0] | groups[1]
+    assert len(found["mean"]["dice"]) == len(found["classes"])
+    assert (tmp_path / "x" / "fold-2" / "model" / "bundle.json").is_file()
+
+
 def test_a_trained_model_segments_a_stack_to_ome_zarr_and_is_scored(folder, model, tmp_path):
     stack = np.random.default_rng(1).integers(0, 255, (3, 50, 61), dtype=np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", stack, metadata={"axes": "ZYX"})
@@ -149,6 +161,8 @@ def test_models_lists_what_is_shipped():
         (("synthesise", "OUT"), ("synthesise",)),
         (("split", "no-such-folder"), ("no-such-folder",)),
         (("train", "no-such-folder"), ("no-such-folder",)),
+        (("cross-validate", "no-such-folder"), ("no-such-folder",)),
+        (("cross-validate", "FOLDER", "--folds", "50"), ("folds",)),
         (("train", "FOLDER", "--preset", "magic", "--out", "OUT"), ("magic", "canonical")),
         (("train", "FOLDER", "--start", "no-such-model", "--out", "OUT"), ("no-such-model",)),
         (("train", "FOLDER", "--optimizer", "magic", "--out", "OUT"), ("magic", "lion")),

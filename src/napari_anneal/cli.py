@@ -1,4 +1,4 @@
-"""The same jobs from a terminal: ``napari-anneal synthesize | split | train | segment | evaluate | models | demo``.
+"""The same jobs from a terminal: ``napari-anneal synthesize | split | train | cross-validate | segment | …``.
 
 Every command takes ``--json`` (one JSON object as the last line of standard output), returns 0 on success and 2 on bad
 input with one plain sentence on standard error, and shows progress on standard error only when that is a terminal.
@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from napari_anneal import __version__
+from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.errors import AnnealError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_anneal.training.events import Event
+from napari_anneal.terminal import Gold, Json, Seed, answer, progress_bar, refuse
 
 __all__ = ["app", "main"]
 
@@ -32,12 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Classes = Annotated[str, typer.Option(help="Class names, comma separated, for labels 1, 2, …")]
-Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
 
 
 def main(words: list[str] | None = None) -> NoReturn:
@@ -110,21 +99,21 @@ def synthesize(
     changes = [f"{field}={json.dumps(value)}" for field, value in short.items() if value is not None]
     changes += settings or []
     if recipe is not None and randomize:
-        _refuse("--recipe and --randomize contradict each other; the file says whether it holds ranges.")
+        refuse("--recipe and --randomize contradict each other; the file says whether it holds ranges.")
     asked = recipe_from_words(changes, ranges=randomize) if recipe is None else read_recipe(recipe, changes)
     first = (asked.seed or 0) if seed is None else seed
     many = (asked.count or 1) if count is None else count
     if out.suffix.lower() == ".zarr":
         if isinstance(asked.recipe, RecipeRanges) or many != 1:
-            _refuse(f"{out} takes one volume of one recipe; leave out --randomize and --count, or name a folder.")
-        with _bar("synthesizing") as advance:
+            refuse(f"{out} takes one volume of one recipe; leave out --randomize and --count, or name a folder.")
+        with progress_bar("synthesizing") as advance:
             synthesize_volume(asked.recipe, first, out, progress=advance, overwrite=overwrite)
         size = list(asked.recipe.shape)
-        _result(json_, {"volume": str(out), "shape": size, "seed": first}, f"volume {size} written to {out}")
+        answer(json_, {"volume": str(out), "shape": size, "seed": first}, f"volume {size} written to {out}")
         return
-    with _bar("synthesizing") as advance:
+    with progress_bar("synthesizing") as advance:
         saved = save_pairs(asked.recipe, first, many, out, progress=advance, overwrite=overwrite)
-    _result(
+    answer(
         json_,
         {"folder": str(saved.folder), "count": saved.count, "seed": first},
         f"{saved.count} pairs written to {saved.folder}",
@@ -151,93 +140,11 @@ def split(
         "gold": [names[i] for i in plan.gold],
         "warnings": list(plan.report.warnings),
     }
-    _result(json_, result, str(plan.report))
+    answer(json_, result, str(plan.report))
 
 
-@app.command()
-def train(
-    folder: Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")],
-    out: Annotated[Path, typer.Option(help="Folder to create for the model and its history.")] = Path("runs/a"),
-    start: Annotated[
-        str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")
-    ] = "voronoi",
-    preset: Annotated[
-        str,
-        typer.Option(
-            help="canonical, full, feature_extraction, linear_probe, gradual, gradual_canonical or scratch; auto: by "
-            "the number of labelled images."
-        ),
-    ] = "canonical",
-    optimizer: Annotated[
-        str, typer.Option(help="adamw, adam, sgd or lion, in place of AdamW; Lion's rates are divided by 5.")
-    ] = "adamw",
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs over all stages.")] = 30,
-    patch: Annotated[int, typer.Option(help="Side of a training patch, pixels.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 8,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps an epoch (default: by painted area).")
-    ] = None,
-    classes: Classes = "",
-    encoder: Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")] = "resnet34",
-    folds: Annotated[int, typer.Option(min=2, help="Split into this many folds …")] = 5,
-    fold: Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")] = None,
-    gold: Gold = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in --out; give the options it began with.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
-    json_: Json = False,
-) -> None:
-    """Fine-tune on painted images and write a model bundle."""
-    from napari_anneal.samples import read_samples
-    from napari_anneal.training import PRESETS, FineTuneRecipe, fine_tune, recommend
-    from napari_anneal.training.plan import plan_run
-    from napari_anneal.validation import SplitPlan, group_split
-
-    samples = read_samples(folder)
-    chosen = _known(preset, (*PRESETS, "auto"), "preset")
-    if chosen == "auto":
-        painted = sum(1 for sample in samples for _ in sample.painted_slices())
-        chosen, why = recommend(painted, pretrained=start != "scratch")
-        print(f"preset {chosen}: {why}", file=sys.stderr)
-    recipe = FineTuneRecipe.from_preset(
-        chosen,
-        epochs=epochs,
-        optimizer=_known(optimizer, ("adamw", "adam", "sgd", "lion"), "optimizer"),
-        patch=patch,
-        batch_size=batch,
-        steps_per_epoch=steps,
-        classes=_names(classes),
-        encoder=encoder,
-        seed=seed,
-        device=device,
-    )
-    plan = None
-    if fold is not None or gold:
-        whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
-        if (fold or 1) > len(whole.folds):
-            _refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
-        plan = SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
-    begin = None if start == "scratch" else start
-    if dry_run:
-        planned = plan_run(samples, plan, recipe, begin)
-        _result(json_, planned.to_dict(), str(planned))
-        return
-    with _bar("training") as advance:
-        run = fine_tune(samples, plan, recipe, begin, out, on_event=_reporter(advance), resume=resume)
-    for text in run.notices:
-        print(text, file=sys.stderr)
-    if run.out is None:
-        _refuse("the model could not be written.")
-    best = {k: v for k, v in run.best.items() if k != "best"}
-    _result(
-        json_,
-        {"model": str(run.out / "model"), "reason": run.reason, "best": best, "classes": list(run.model.classes)},
-        f"{run.reason}; best epoch {best.get('epoch')}, validation loss {best.get('val_loss', float('nan')):.4f}; "
-        f"model in {run.out / 'model'}",
-    )
+app.command()(train)
+app.command("cross-validate")(cross_validate)
 
 
 @app.command()
@@ -258,13 +165,13 @@ def segment(
     size: int | str | None = {"auto": "auto", "none": None}.get(tile.lower(), tile)
     if isinstance(size, str) and size != "auto":
         if not size.isdigit():
-            _refuse(f"--tile {tile} is not a size; give auto, none or a number of pixels.")
+            refuse(f"--tile {tile} is not a size; give auto, none or a number of pixels.")
         size = int(size)
-    with _bar("segmenting") as advance:
+    with progress_bar("segmenting") as advance:
         result = load_model(model).segment(
             image, axes=axes, tile=size, out=out, probabilities=False, progress=advance, overwrite=overwrite
         )
-    _result(
+    answer(
         json_,
         {"labels": str(result.path), "classes": list(result.classes), "shape": list(result.labels.shape)},
         f"labels {tuple(result.labels.shape)} written to {result.path}",
@@ -285,10 +192,10 @@ def evaluate(
 
     samples = [s for s in read_samples(folder) if s.labels is not None and (not groups or s.group in groups)]
     if not samples:
-        _refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
-    with _bar("evaluating") as advance:
+        refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
+    with progress_bar("evaluating") as advance:
         report = score(load_model(model), samples, progress=advance)
-    _result(json_, report.to_dict(), report.table())
+    answer(json_, report.to_dict(), report.table())
 
 
 @app.command()
@@ -298,7 +205,7 @@ def models(json_: Json = False) -> None:
 
     cards = {name: load_model(name).card for name in shipped_models()}
     lines = [f"{name}: {', '.join(card.classes)}. {card.description}" for name, card in cards.items()]
-    _result(json_, {name: card.model_dump(mode="json") for name, card in cards.items()}, "\n".join(lines))
+    answer(json_, {name: card.model_dump(mode="json") for name, card in cards.items()}, "\n".join(lines))
 
 
 @app.command()
@@ -312,7 +219,7 @@ def demo(
     from napari_anneal.demo import run_demo
 
     result = run_demo(out, overwrite=overwrite, say=lambda text: print(text, file=sys.stderr if json_ else sys.stdout))
-    _result(json_, result.to_dict(), result.summary())
+    answer(json_, result.to_dict(), result.summary())
     if not headless and _has_display():
         from napari_anneal.widgets.demo_viewer import show_demo
 
@@ -322,64 +229,14 @@ def demo(
 def _shape(text: str) -> tuple[int, ...]:
     parts = text.lower().split("x")
     if not all(part.isdigit() for part in parts):
-        _refuse(f"--shape {text} is not a size; write it like 512x512 or 64x128x128.")
+        refuse(f"--shape {text} is not a size; write it like 512x512 or 64x128x128.")
     return tuple(int(part) for part in parts)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _known(value: str, choices: tuple[str, ...], what: str) -> Any:
-    if value not in choices:
-        _refuse(f"there is no {what} {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}.")
-    return value
-
-
-def _refuse(sentence: str) -> NoReturn:
-    raise AnnealError(sentence)
-
-
-def _result(as_json: bool, result: dict[str, Any], text: str) -> None:
-    """Print for a person or, as the last line, for a program."""
-    print(json.dumps(result) if as_json else text)
 
 
 def _has_display() -> bool:
     import os
 
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress with time left on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _reporter(advance: Callable[[int, int], None]) -> Callable[[Event], None]:
-    """Turn the events of a run into progress."""
-    from napari_anneal.training.events import StepDone
-
-    def report(event: Event) -> None:
-        if isinstance(event, StepDone):
-            advance(event.step, event.total_steps)
-
-    return report
 
 
 if __name__ == "__main__":

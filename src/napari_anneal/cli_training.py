@@ -1,0 +1,160 @@
+"""``train`` and ``cross-validate``: fine-tuning from a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_anneal.terminal import (
+    Classes,
+    Device,
+    Gold,
+    Json,
+    Seed,
+    answer,
+    known,
+    name_list,
+    progress_bar,
+    refuse,
+    reporter,
+)
+
+if TYPE_CHECKING:
+    from napari_anneal.samples import Sample
+    from napari_anneal.training import FineTuneRecipe
+    from napari_anneal.training.events import Event
+
+__all__ = ["cross_validate", "train"]
+
+Folder = Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")]
+Start = Annotated[str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")]
+PresetName = Annotated[
+    str,
+    typer.Option(
+        help="canonical, full, feature_extraction, linear_probe, gradual, gradual_canonical or scratch; auto: by the "
+        "number of labelled images."
+    ),
+]
+Optimizer = Annotated[
+    str, typer.Option(help="adamw, adam, sgd or lion, in place of AdamW; Lion's rates are divided by 5.")
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Epochs over all stages.")]
+Patch = Annotated[int, typer.Option(help="Side of a training patch, pixels.")]
+Batch = Annotated[int, typer.Option(min=1, help="Patches a step.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimizer steps an epoch (default: by painted area).")]
+Encoder = Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")]
+
+
+def train(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="Folder to create for the model and its history.")] = Path("runs/a"),
+    start: Start = "voronoi",
+    preset: PresetName = "canonical",
+    optimizer: Optimizer = "adamw",
+    epochs: Epochs = 30,
+    patch: Patch = 256,
+    batch: Batch = 8,
+    steps: Steps = None,
+    classes: Classes = "",
+    encoder: Encoder = "resnet34",
+    folds: Annotated[int, typer.Option(min=2, help="Split into this many folds …")] = 5,
+    fold: Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")] = None,
+    gold: Gold = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out; give the options it began with.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
+    json_: Json = False,
+) -> None:
+    """Fine-tune on painted images and write a model bundle."""
+    from napari_anneal.samples import read_samples
+    from napari_anneal.training import fine_tune
+    from napari_anneal.training.plan import plan_run
+    from napari_anneal.validation import SplitPlan, group_split
+
+    samples = read_samples(folder)
+    recipe = _recipe(
+        samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
+        steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
+    )  # fmt: skip
+    plan = None
+    if fold is not None or gold:
+        whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+        if (fold or 1) > len(whole.folds):
+            refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
+        plan = SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
+    begin = None if start == "scratch" else start
+    if dry_run:
+        planned = plan_run(samples, plan, recipe, begin)
+        answer(json_, planned.to_dict(), str(planned))
+        return
+    with progress_bar("training") as advance:
+        run = fine_tune(samples, plan, recipe, begin, out, on_event=reporter(advance), resume=resume)
+    for text in run.notices:
+        print(text, file=sys.stderr)
+    if run.out is None:
+        refuse("the model could not be written.")
+    best = {k: v for k, v in run.best.items() if k != "best"}
+    answer(
+        json_,
+        {"model": str(run.out / "model"), "reason": run.reason, "best": best, "classes": list(run.model.classes)},
+        f"{run.reason}; best epoch {best.get('epoch')}, validation loss {best.get('val_loss', float('nan')):.4f}; "
+        f"model in {run.out / 'model'}",
+    )
+
+
+def cross_validate(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="Folder to create for one run a fold (default: no files).")] = None,
+    start: Start = "voronoi",
+    preset: PresetName = "canonical",
+    optimizer: Optimizer = "adamw",
+    epochs: Epochs = 30,
+    patch: Patch = 256,
+    batch: Batch = 8,
+    steps: Steps = None,
+    classes: Classes = "",
+    encoder: Encoder = "resnet34",
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds; groups never end up on both sides.")] = 5,
+    gold: Gold = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds."""
+    from napari_anneal.samples import read_samples
+    from napari_anneal.training import cross_validate as run_folds
+    from napari_anneal.validation import group_split
+
+    samples = read_samples(folder)
+    recipe = _recipe(
+        samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
+        steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
+    )  # fmt: skip
+    plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    with progress_bar("cross-validating") as advance:
+
+        def tell(fold: int, event: Event) -> None:
+            reporter(lambda step, total: advance((fold - 1) * total + step, len(plan.folds) * total))(event)
+
+        done = run_folds(samples, plan, recipe, None if start == "scratch" else start, out, on_event=tell)
+    answer(json_, done.to_dict(), done.table())
+
+
+def _recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:
+    """Recipe of a preset, or of the one that fits the number of labelled images, which is then said."""
+    from napari_anneal.training import PRESETS, FineTuneRecipe, recommend
+
+    chosen = known(preset, (*PRESETS, "auto"), "preset")
+    known(settings["optimizer"], ("adamw", "adam", "sgd", "lion"), "optimizer")
+    if chosen == "auto":
+        painted = sum(1 for sample in samples for _ in sample.painted_slices())
+        chosen, why = recommend(painted, pretrained=start != "scratch")
+        print(f"preset {chosen}: {why}", file=sys.stderr)
+    return FineTuneRecipe.from_preset(chosen, **settings)

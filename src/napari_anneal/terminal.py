@@ -1,0 +1,91 @@
+"""What commands share: options that mean the same everywhere, one way to answer, to refuse and to show progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from napari_anneal.errors import AnnealError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_anneal.training.events import Event
+
+__all__ = [
+    "Classes",
+    "Device",
+    "Gold",
+    "Json",
+    "Seed",
+    "answer",
+    "known",
+    "name_list",
+    "progress_bar",
+    "refuse",
+    "reporter",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Classes = Annotated[str, typer.Option(help="Class names, comma separated, for labels 1, 2, …")]
+Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def known(value: str, choices: tuple[str, ...], what: str) -> Any:
+    """Return the value if it is one of the choices; else refuse it, naming them."""
+    if value not in choices:
+        refuse(f"there is no {what} {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}.")
+    return value
+
+
+def refuse(sentence: str) -> NoReturn:
+    """End with one sentence and status 2."""
+    raise AnnealError(sentence)
+
+
+def answer(as_json: bool, found: dict[str, Any], text: str) -> None:
+    """Print for a person or, as the last line, for a program."""
+    print(json.dumps(found) if as_json else text)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress with time left on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def reporter(advance: Callable[[int, int], None]) -> Callable[[Event], None]:
+    """Turn the events of a run into progress."""
+    from napari_anneal.training.events import StepDone
+
+    def report(event: Event) -> None:
+        if isinstance(event, StepDone):
+            advance(event.step, event.total_steps)
+
+    return report
