@@ -72,6 +72,7 @@ def train(
     augment = Augmenter(recipe.augmentation)
     began = time.monotonic() - state.progress.seconds
     noise = NoiseScale()
+    safe = state.capture()  # what a divergence falls back to
 
     while state.progress.stage < len(recipe.stages) and state.progress.reason in RUNNING:
         stage = recipe.stages[state.progress.stage]
@@ -82,7 +83,6 @@ def train(
         stream = batches(
             data.source, augment, recipe.batch_size, range(state.progress.step, first + length), recipe.seed, device
         )
-        safe = state.capture()  # what a divergence falls back to
         epoch_began = time.monotonic()
 
         for images, labels in stream:
@@ -121,7 +121,7 @@ def train(
                         # The next stage goes on from the best, not from the stale.
                         state.network.load_state_dict(state.best.state)
                 if over and math.isfinite(loss):
-                    progress.stage, progress.local, progress.stale = progress.stage + 1, 0, 0
+                    state.end_stage()
                 told.append(done)  # last: whoever captures the state now has told all of it
             if not math.isfinite(loss):
                 told.append(Notice(fall_back(state, safe, recipe)))

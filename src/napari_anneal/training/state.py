@@ -83,9 +83,14 @@ class RunState:
 
     def begin(self, stage: Stage) -> torch.optim.Optimizer:
         """Build the optimizer of a stage, unless the stage is under way already."""
-        if self.optimizer is None or self.progress.local == 0:
+        if self.optimizer is None:
             self.optimizer = build_optimizer(self.network, stage)
         return self.optimizer
+
+    def end_stage(self) -> None:
+        """Go on to the next stage, which has an optimizer of its own."""
+        self.progress.stage, self.progress.local, self.progress.stale = self.progress.stage + 1, 0, 0
+        self.optimizer = None
 
     def capture(self) -> Captured:
         """Copy all of it."""
