@@ -162,7 +162,7 @@ def finetune_and_segment() -> None:
             form.start.combo.setCurrentIndex(form.start.combo.count() - 1)
         form.recipe.set_values({"patch": 128, "batch_size": 4})
         form.bar.start.click()
-        while form.job.running and len(form.curves._epochs) < EPOCHS // 2:
+        while form.job.running and len(form.view.curves._epochs) < EPOCHS // 2:
             QApplication.processEvents()
             time.sleep(0.02)
         take(viewer, "finetune-running")

@@ -62,8 +62,8 @@ def test_a_run_gives_a_model_that_segment_offers_at_once(viewer, form, wait_for,
     segment.bar.start.click()
     wait_for(segment)
     assert "is segmented" in segment.bar.text
-    assert len(form.curves._steps) == 12
-    assert len(form.curves._epochs) == 3
+    assert len(form.view.curves._steps) == 12
+    assert len(form.view.curves._epochs) == 3
     assert form.bar.start.isEnabled()
     # A second run of the same name overwrites nothing.
     form.bar.start.click()
@@ -178,7 +178,7 @@ def test_the_chosen_optimizer_and_loss_reach_the_run_and_the_noise_scale_is_show
     recipe = session_models().get("by lion").card.recipe
     assert [stage["optimizer"] for stage in recipe["stages"]] == ["lion"]
     assert recipe["focal"] == 0.5
-    assert "noise" in form.advice.text()
+    assert "noise" in form.view.advice.text()
 
 
 def test_the_same_pair_twice_is_refused(viewer, form) -> None:
@@ -193,7 +193,7 @@ def test_painting_renaming_and_deleting_in_mid_run_change_nothing(viewer, form, 
     form.bar.start.click()
     labels.data[:] = 0
     image.name = "renamed"
-    qtbot.waitUntil(lambda: len(form.curves._steps) > 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(form.view.curves._steps) > 1, timeout=30_000)
     viewer.layers.clear()
     wait_for(form)
     assert "ready in Segment" in form.bar.text
@@ -205,7 +205,7 @@ def test_cancel_keeps_the_best_so_far(viewer, form, wait_for, qtbot, tmp_path) -
     form.epochs.setValue(500)
     form.recipe.set_values({"patience": 500})
     form.bar.start.click()
-    qtbot.waitUntil(lambda: len(form.curves._epochs) >= 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(form.view.curves._epochs) >= 1, timeout=30_000)
     form.bar.cancel.click()
     wait_for(form)
     assert form.bar.text.startswith("Cancelled; the best model so far is kept")
@@ -223,7 +223,7 @@ def test_removing_the_dock_in_a_run_cancels_it_within_five_seconds(
     quick(form, tmp_path, tiny_model, epochs=500)
     add_pair(viewer)
     form.bar.start.click()
-    qtbot.waitUntil(lambda: len(form.curves._steps) > 1, timeout=30_000)
+    qtbot.waitUntil(lambda: len(form.view.curves._steps) > 1, timeout=30_000)
     began = time.monotonic()
     viewer.close()
     qtbot.waitUntil(lambda: not form.job.running, timeout=5000)
@@ -248,7 +248,7 @@ def test_the_gui_does_not_block_while_a_run_goes(viewer, form, wait_for, qtbot) 
     add_pair(viewer, (4, 160, 160))
     form.epochs.setValue(8)
     form.bar.start.click()
-    qtbot.waitUntil(lambda: len(form.curves._steps) > 0, timeout=30_000)
+    qtbot.waitUntil(lambda: len(form.view.curves._steps) > 0, timeout=30_000)
     running = heartbeat(lambda: wait_for(form))
     assert "ready in Segment" in form.bar.text
     allowed = 100 + max(0.0, float(np.percentile(idle, 99)) - 20)
@@ -297,7 +297,7 @@ def test_train_on_this_opens_the_form_with_the_stream_and_a_run_learns_from_it(
     wait_for(form)
     assert "“synthetic” is ready in Segment" in form.bar.text, form.bar.text
     assert session_models().get("synthetic").classes == ("grain", "boundary")
-    assert len(form.curves._steps) == 8
+    assert len(form.view.curves._steps) == 8
     # A second press finds the same form; ✕ goes back to the layers.
     synthesis.variety.setCurrentIndex(1)
     synthesis.train.click()

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
-from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable, class_names, count_all
+from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layers import colours_of, is_gold, sample_from_layers
 from napari_anneal.widgets._model_choice import StartChoice
+from napari_anneal.widgets._order import Order, free_folder
 from napari_anneal.widgets._pairs import Pairs
 from napari_anneal.widgets._path_field import PathField
-from napari_anneal.widgets._plots import Curves
 from napari_anneal.widgets._recipe_form import RecipeForm
+from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
 from napari_anneal.widgets._stream_source import StreamRow, StreamSource
@@ -77,23 +73,14 @@ class FineTuneWidget(Form):
         self.more_layout.setContentsMargins(0, 0, 0, 0)
         self._build_output()
         self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
-        self.curves = Curves()
-        # The curves take the height that is left, an empty stretch takes it while there are none.
-        self.body.addWidget(self.curves, 100)
-        self.curves.setVisible(False)
-        self.advice = QLabel()
-        self.advice.setWordWrap(True)
-        self.advice.setVisible(False)
-        self.advice.setToolTip("How noisy the gradients are, read off now and then (McCandlish et al. 2018).")
-        self.body.addWidget(self.advice)
-        self.body.addStretch(1)
+        self.view = RunView(self.bar)
+        self.body.addWidget(self.view, 1)
         self._notices: list[str] = []
-        self._colours: tuple[str, ...] = ()
         self.stream_row.closed.connect(self._show_source)
         self.pairs.changed.connect(self.classes.follow)
         self.classes.follow()
         self.bar.started.connect(lambda: self.guarded(self._run))
-        self.job.events.connect(self._listen)
+        self.job.events.connect(self.view.listen)
         when_loaded(self, self._fill)
 
     def showEvent(self, event: Any) -> None:
@@ -196,15 +183,15 @@ class FineTuneWidget(Form):
         source = self.stream_row.source
         if source is not None:
             self._notices = []
-            self._colours = STREAM_COLOURS
+            colours = STREAM_COLOURS
             samples: list[Sample] | SyntheticStream = source.stream(int(settings["patch"]))
             typed, name = dict(enumerate(source.classes, start=1)), "synthetic"
         else:
             samples = self.samples()
             labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
-            self._colours = colours_of(labels[0], MOST_CLASSES)
+            colours = colours_of(labels[0], MOST_CLASSES)
             typed, name = self.classes.typed_names, samples[0].name
-        order = _Order(
+        order = Order(
             samples,
             typed,
             str(self.preset.currentData()),
@@ -212,96 +199,21 @@ class FineTuneWidget(Form):
             self.epochs.value(),
             settings,
             self.start.value(),
-            self._out(name),
-            self._colours,
+            free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
+            colours,
         )
+        self.view.begin(colours, source is not None, self._notices)
         self.launch(order.carry_out, self._trained, "Preparing the run …")
-
-    def _out(self, image: str) -> Path:
-        """A folder for this run that does not exist yet."""
-        name = (
-            "".join(c if c.isalnum() or c in "-_. " else "-" for c in self.name.text().strip() or image).strip()
-            or "run"
-        )
-        base = Path(self.folder.text()).expanduser()
-        out, count = base / name, 2
-        while out.exists():
-            out, count = base / f"{name}-{count}", count + 1
-        return out
-
-    def _listen(self, events: list[Any]) -> None:
-        """Show what the run told since the last time; all steps of a batch in one redraw."""
-        steps = [e for e in events if type(e).__name__ == "StepDone"]
-        for event in events:
-            kind = type(event).__name__
-            if kind == "RunStarted":
-                self.curves.setVisible(True)
-                self.advice.setVisible(False)
-                self.curves.reset(event.classes, self._colours[: len(event.classes)], event.total_steps)
-                painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
-                if self.stream_row.source is not None:
-                    painted = f"the synthetic stream, validated on {event.validation_slices} images held out"
-                self.bar.say(f"Training on {painted}, on {event.device} …")
-            elif kind == "StageStarted":
-                self.curves.add_stage(event.name, event.first_step)
-                self._stage = event.name
-            elif kind == "EpochDone":
-                self.curves.add_epoch(event.step, event.val_loss, event.val_dice, event.best)
-                scores = [d for d in event.val_dice if d == d]
-                dice = f" · mean Dice {sum(scores) / len(scores):.2f}" if scores else ""
-                self.bar.say(
-                    f"{event.stage}: epoch {event.epoch} of {event.total_epochs} · validation loss "
-                    f"{event.val_loss:.3f}{dice}"
-                )
-            elif kind == "NoiseScaleRead":
-                self.advice.setText(event.sentence)
-                self.advice.setVisible(True)
-            elif kind == "Notice":
-                self._notices.append(event.text)
-        if steps:
-            self.curves.add_steps([s.step for s in steps], [s.loss for s in steps])
-            self.bar.advance(steps[-1].step, steps[-1].total_steps, steps[-1].seconds_left)
 
     def _trained(self, run: Run) -> None:
         """The run is over: name the model and offer it in *Segment*."""
-        last = run.history[-1]["step"] if run.history else 1
-        self.curves.finish(last)
+        self.view.finish(run)
         name = session_models().add(run.model.card.name or "model", run.model)
         dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
         score = f", mean Dice {sum(dice) / len(dice):.2f} on the held-out paint" if dice else ""
         how = {"cancelled": "Cancelled; the best model so far is kept", "diverged": "Stopped"}.get(run.reason, "Done")
         where = f" Saved in {run.out}." if run.out is not None else ""
         text = f"{how}: “{name}” is ready in Segment{score} ({clock(run.seconds)} min).{where}"
-        self.bar.say("\n".join([text, *dict.fromkeys(self._notices)]), "good" if run.reason != "diverged" else "bad")
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What was ordered when the button was pressed; it holds copies, no widget and no layer."""
-
-    samples: list[Sample] | SyntheticStream
-    typed_names: dict[int, str]
-    preset: str
-    optimizer: str
-    epochs: int
-    settings: dict[str, Any]
-    start: Any
-    out: Path
-    colours: tuple[str, ...]
-
-    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run:
-        """Train, on the worker's thread."""
-        from napari_anneal.inference import Model
-        from napari_anneal.training import FineTuneRecipe, fine_tune
-
-        if isinstance(self.samples, list):
-            counts = count_all([np.asarray(sample.labels) for sample in self.samples])
-            names = class_names(counts, self.typed_names)
-        else:
-            names = tuple(self.typed_names.values())
-        recipe = FineTuneRecipe.from_preset(
-            self.preset, self.epochs, self.optimizer, **self.settings, classes=names, colours=self.colours[: len(names)]
+        self.bar.say(
+            "\n".join([text, *dict.fromkeys(self.view.notices)]), "good" if run.reason != "diverged" else "bad"
         )
-        run = fine_tune(self.samples, recipe=recipe, start=self.start, out=self.out, on_event=report, cancel=cancel)
-        # The session goes on at the speed that this processor has.
-        return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
