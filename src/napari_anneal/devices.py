@@ -10,7 +10,7 @@ import torch
 
 from napari_anneal.errors import InputError
 
-__all__ = ["Precision", "autocast", "computing", "has_bfloat16", "pick_device", "resolve_precision"]
+__all__ = ["Precision", "autocast", "computing", "has_bfloat16", "held_bytes", "pick_device", "resolve_precision"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -44,6 +44,13 @@ def has_bfloat16(device: torch.device) -> bool:
     # Private names of torch: where a version lacks one, the answer is the safe "no".
     probes = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
     return any(bool(probe()) for probe in probes if probe is not None)
+
+
+def held_bytes(device: torch.device) -> int | None:
+    """Memory (bytes) that this process holds on a GPU, torch's reserve included; ``None`` on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    return int(torch.mps.driver_allocated_memory()) if device.type == "mps" else None
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

@@ -1,5 +1,6 @@
 """Fine-tuning as continued optimization: the recipe, the loop that follows it, and the events it tells."""
 
+from napari_anneal.training.control import RunControl
 from napari_anneal.training.cross_validation import CrossValidation, cross_validate
 from napari_anneal.training.lr_finder import RateCurve, find_rate, with_head_rate
 from napari_anneal.training.presets import PRESETS, recommend
@@ -13,6 +14,7 @@ __all__ = [
     "FineTuneRecipe",
     "RateCurve",
     "Run",
+    "RunControl",
     "Stage",
     "cross_validate",
     "find_rate",

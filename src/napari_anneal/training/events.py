@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
 
 from napari_anneal.models.layer_groups import GroupName
 
-__all__ = ["EpochDone", "Event", "NoiseScaleRead", "Notice", "RunFinished", "RunStarted", "StageStarted", "StepDone"]
+__all__ = [
+    "EpochDone",
+    "Event",
+    "NoiseScaleRead",
+    "Notice",
+    "Predicted",
+    "RunFinished",
+    "RunStarted",
+    "StageStarted",
+    "StepDone",
+]
 
 
 @dataclass(frozen=True)
@@ -37,13 +50,19 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimizer step is done. ``rates``: learning rate by group; ``seconds_left``: if the run goes to its end."""
+    """One optimizer step is done.
+
+    ``rates``: learning rate by group; ``seconds_left``: if the run goes to its end; ``patches_per_s``: of the last
+    steps, without validations and pauses; ``gpu_bytes``: memory held on the GPU, ``None`` on a CPU.
+    """
 
     step: int
     total_steps: int
     loss: float
     rates: dict[str, float]
     seconds_left: float
+    patches_per_s: float
+    gpu_bytes: int | None
 
     @property
     def lr(self) -> float:
@@ -66,6 +85,14 @@ class EpochDone:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What the network makes of the watched image after an epoch: ``labels`` uint8 ``(Y, X)``, 1…K."""
+
+    epoch: int
+    labels: npt.NDArray[Any]
+
+
 @dataclass(frozen=True)
 class NoiseScaleRead:
     """The gradient noise scale was read off: ``scale`` in patches (``None``: too noisy to say), and what it means."""
@@ -84,7 +111,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run is over. ``reason``: "complete", "stopped early", "cancelled" or "diverged"."""
+    """The run is over. ``reason``: "complete", "stopped early", "finished", "cancelled", "diverged", "disk full"."""
 
     reason: str
     best_epoch: int
@@ -92,4 +119,4 @@ class RunFinished:
     seconds: float
 
 
-Event = RunStarted | StageStarted | StepDone | EpochDone | NoiseScaleRead | Notice | RunFinished
+Event = RunStarted | StageStarted | StepDone | EpochDone | Predicted | NoiseScaleRead | Notice | RunFinished

@@ -137,7 +137,7 @@ class Keeper:
     def close(self, reason: str) -> bool:
         """Write the final model; return whether it is on disk. A run that can go on keeps its checkpoints."""
         saved = self.save()
-        if self.folder is not None and saved and reason in ("complete", "stopped early"):
+        if self.folder is not None and saved and reason in ("complete", "stopped early", "finished"):
             remove_checkpoints(self.folder)
         return saved
 

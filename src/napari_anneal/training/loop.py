@@ -6,8 +6,7 @@ It knows neither files nor viewers nor plots: it yields events, and whoever list
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +14,25 @@ import torch
 from torch import nn
 
 from napari_anneal.augmentation import Augmenter
-from napari_anneal.devices import autocast
+from napari_anneal.devices import autocast, held_bytes
 from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.training.batches import PatchSource, batches, validation_batches
-from napari_anneal.training.events import EpochDone, Event, NoiseScaleRead, Notice, RunFinished, StageStarted, StepDone
+from napari_anneal.training.control import RunControl
+from napari_anneal.training.events import (
+    EpochDone,
+    Event,
+    NoiseScaleRead,
+    Notice,
+    RunFinished,
+    StageStarted,
+    StepDone,
+)
 from napari_anneal.training.gradients import backward, forward_pass, is_out_of_memory, random_state, set_random_state
 from napari_anneal.training.losses import PaintedLoss
 from napari_anneal.training.noise_scale import NoiseScale, squared_norm, squared_norm_of_half
 from napari_anneal.training.optimizers import set_rates
+from napari_anneal.training.pace import Pace
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.stages import Stage
 from napari_anneal.training.state import Best, Captured, RunState
@@ -51,6 +60,8 @@ def train(
     loss_of: PaintedLoss,
     device: torch.device,
     cancelled: Callable[[], bool],
+    control: RunControl | None = None,
+    watch: Callable[[int], Iterable[Event]] | None = None,
 ) -> Iterator[Event]:
     """Run the stages of a recipe, from wherever the state stands, and leave the best weights in the network.
 
@@ -63,14 +74,19 @@ def train(
         What to learn from, how, the loss of logits and labels, and where to compute.
     cancelled
         Asked before every step.
+    control
+        Looked at before every step (pause) and after it (finish).
+    watch
+        Tells what the network, as it is, makes of a watched image; called with the epoch after every validation.
 
     Yields
     ------
     Event
-        ``StageStarted``, ``StepDone``, ``EpochDone``, ``Notice`` and at last ``RunFinished``.
+        ``StageStarted``, ``StepDone``, ``EpochDone``, ``Predicted``, ``Notice`` and at last ``RunFinished``.
     """
     augment = Augmenter(recipe.augmentation)
-    began = time.monotonic() - state.progress.seconds
+    control = control or RunControl()
+    pace = Pace(state.progress.seconds)
     noise = NoiseScale()
     safe = state.capture()  # what a divergence falls back to
 
@@ -83,10 +99,12 @@ def train(
         stream = batches(
             data.source, augment, recipe.batch_size, range(state.progress.step, first + length), recipe.seed, device
         )
-        epoch_began = time.monotonic()
+        pace.begin_epoch()
+        pace.begin_step()
 
         for images, labels in stream:
             progress = state.progress
+            pace.leave_out(control.wait(cancelled))
             if cancelled():
                 progress.reason = "cancelled"
                 break
@@ -104,14 +122,16 @@ def train(
             progress.step += 1
             progress.local += 1
             progress.losses.append(loss)
-            progress.seconds = time.monotonic() - began
+            progress.seconds = pace.seconds
             total, left = _left(state, data, recipe)
-            told.append(StepDone(progress.step, total, loss, rates, left))
+            speed = pace.end_step(len(images))
+            told.append(StepDone(progress.step, total, loss, rates, left, speed, held_bytes(device)))
 
-            over = progress.local == length
+            done: EpochDone | None = None
+            finishing = control.finishing
+            over = progress.local == length or finishing
             if math.isfinite(loss) and (over or progress.local % data.steps_per_epoch == 0):
-                done = end_epoch(state, data, recipe, loss_of, device, time.monotonic() - epoch_began)
-                epoch_began = time.monotonic()
+                done = end_epoch(state, data, recipe, loss_of, device, pace)
                 loss = done.val_loss
                 if progress.stale >= recipe.patience and not over:
                     told.append(Notice(_early_stop(stage, recipe, state.best)))
@@ -120,7 +140,9 @@ def train(
                     if progress.stage + 1 < len(recipe.stages):
                         # The next stage goes on from the best, not from the stale.
                         state.network.load_state_dict(state.best.state)
-                if over and math.isfinite(loss):
+                if finishing and progress.step < total:
+                    progress.reason = "finished"
+                elif over and math.isfinite(loss):
                     state.end_stage()
                 told.append(done)  # last: whoever captures the state now has told all of it
             if not math.isfinite(loss):
@@ -129,15 +151,20 @@ def train(
             elif progress.losses == []:
                 safe = state.capture()
             yield from told
+            if done is not None and math.isfinite(loss) and watch is not None:
+                yield from watch(done.epoch)
             if over:
                 break
+            if done is not None:
+                pace.begin_epoch()
+            pace.begin_step()
 
         stream.close()
 
     if state.best.state:
         state.network.load_state_dict(state.best.state)
     state.network.eval()
-    yield RunFinished(state.progress.reason, state.best.epoch, state.best.loss, time.monotonic() - began)
+    yield RunFinished(state.progress.reason, state.best.epoch, state.best.loss, pace.seconds)
 
 
 def accumulate(
@@ -190,11 +217,10 @@ def end_epoch(
     recipe: FineTuneRecipe,
     loss_of: PaintedLoss,
     device: torch.device,
-    seconds: float,
+    pace: Pace,
 ) -> EpochDone:
     """Validate, and keep the weights if they are the best so far."""
     progress = state.progress
-    began = time.monotonic()
     progress.epoch += 1
     val_loss, val_dice = validate(state.network, data.validation, recipe, loss_of, device)
     improved = state.best.update(val_loss, progress.epoch, val_dice, state.network)
@@ -209,7 +235,7 @@ def end_epoch(
         val_loss,
         val_dice,
         improved,
-        seconds + time.monotonic() - began,
+        pace.epoch_seconds,
     )
 
 

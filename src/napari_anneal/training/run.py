@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -23,6 +24,7 @@ from napari_anneal.models.layer_groups import layer_groups
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
 from napari_anneal.training.checkpoint import has_checkpoint, read_checkpoint
+from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
 from napari_anneal.training.gradients import is_out_of_memory
 from napari_anneal.training.keeper import Keeper, Ledger
@@ -32,6 +34,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_lock import locked
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.training.state import RunState
+from napari_anneal.training.watching import Watched
 from napari_anneal.validation import SplitPlan
 
 __all__ = ["Run", "fine_tune"]
@@ -69,6 +72,8 @@ def fine_tune(
     on_event: Callable[[Event], None] | None = None,
     cancel: CancelSignal | None = None,
     resume: bool = False,
+    watch: npt.NDArray[Any] | None = None,
+    control: RunControl | None = None,
 ) -> Run:
     """Fine-tune a network on painted samples (or train one on a synthetic stream).
 
@@ -92,6 +97,11 @@ def fine_tune(
     resume
         Go on with the run in ``out`` from its last checkpoint: the rest is, bit for bit on a CPU, what it would have
         been without the interruption. Samples, plan, recipe and start must be those it began with.
+    watch
+        An image ``(Y, X)`` or ``(Y, X, C)`` to predict after every epoch (event ``Predicted``); with and without it the
+        run is the same, bit for bit.
+    control
+        Pauses the run, sends it on, or finishes it early, from another thread.
 
     Raises
     ------
@@ -106,8 +116,9 @@ def fine_tune(
     prepared = prepare_run(samples, plan, recipe)
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     device = pick_device(recipe.device)
-    _create(folder)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    watched = None if watch is None else Watched(watch, network, begun.spec, device, recipe.precision, cancel)
+    _create(folder)
     loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
     card = BundleCard(
         name=folder.name if folder else "",
@@ -129,12 +140,19 @@ def fine_tune(
             for text in (*prepared.notices, *begun.notices, *_lion_warnings(recipe)):
                 ledger.tell(Notice(text))
 
+        stopping = False
+
         def cancelled() -> bool:
-            return keeper.disk_full or (cancel is not None and cancel.is_set())
+            nonlocal stopping
+            if not stopping and cancel is not None and cancel.is_set():
+                stopping = True
+                keeper.checkpoint()  # between two steps the state is whole
+            return stopping or keeper.disk_full
 
         finished = RunFinished("cancelled", 0, math.inf, 0.0)
         try:
-            for event in train(state, prepared.data, recipe, loss_of, device, cancelled):
+            look = None if watched is None else watched.look
+            for event in train(state, prepared.data, recipe, loss_of, device, cancelled, control, look):
                 if isinstance(event, RunFinished):
                     finished = event
                 else:
