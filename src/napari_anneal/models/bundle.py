@@ -24,9 +24,10 @@ from torch import nn
 from napari_anneal.errors import AnnealError, BundleError, OutputError
 from napari_anneal.models.architecture import build_network, empty_network
 from napari_anneal.models.card import SCHEMA_VERSION, BundleCard
+from napari_anneal.models.lineage import weights_file
 from napari_anneal.samples.placing import put_in_place, remove, why_not_written
 
-__all__ = ["is_bundle", "load_bundle", "read_card", "save_bundle"]
+__all__ = ["is_bundle", "load_bundle", "read_card", "replace_card", "save_bundle"]
 
 WEIGHTS, CARD, SAMPLE, SUMS = "model.safetensors", "bundle.json", "sample.npz", "SHA256SUMS"
 # Generous for every encoder timm has, small enough that a hostile file cannot fill the memory.
@@ -82,7 +83,27 @@ def save_bundle(
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} already exists; choose another name or delete it first.")
-    files = _pack(network, card, example, half)
+    _write(_pack(network, card, example, half), path)
+    return path
+
+
+def replace_card(path: str | os.PathLike[str], card: BundleCard) -> None:
+    """Give a bundle folder another card (what was measured after it was saved); weights and sample stay as they are.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle, or it is damaged.
+    OutputError
+        The new card cannot be written; the bundle is as it was.
+    """
+    path = Path(path)
+    files = _read_checked(path, (WEIGHTS, CARD, SAMPLE))
+    _write(_with_sums(files | {CARD: _card_text(card)}), path)
+
+
+def _write(files: dict[str, bytes], path: Path) -> None:
+    """Put the files of a bundle in their place, all or none."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +125,10 @@ def save_bundle(
             f"the model could not be saved to {path}: {why_not_written(error)}; nothing was lost, "
             "free space or choose another folder."
         ) from error
-    return path
+
+
+def _card_text(card: BundleCard) -> bytes:
+    return (card.model_dump_json(indent=2) + "\n").encode()
 
 
 def read_card(path: str | os.PathLike[str]) -> BundleCard:
@@ -153,13 +177,8 @@ def _pack(
     """Serialise the four files in memory."""
     import safetensors.torch
 
-    def stored(tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.detach().cpu().contiguous().clone()
-        if not tensor.is_floating_point():
-            return tensor
-        return tensor.to(torch.float16 if half else torch.float32)
-
-    state = {name: stored(tensor) for name, tensor in network.state_dict().items()}
+    weights = weights_file(network, half)
+    state = safetensors.torch.load(weights)
     twin = build_network(card.architecture)
     twin.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     if example is None:
@@ -170,10 +189,14 @@ def _pack(
     buffer = io.BytesIO()
     np.savez_compressed(buffer, input=rounded, output=_forward(twin, rounded).astype(np.float16))
     files = {
-        WEIGHTS: safetensors.torch.save(state),
-        CARD: (card.model_dump_json(indent=2) + "\n").encode(),
+        WEIGHTS: weights,
+        CARD: _card_text(card),
         SAMPLE: buffer.getvalue(),
     }
+    return _with_sums(files)
+
+
+def _with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     return {**files, SUMS: sums.encode()}
 
@@ -255,7 +278,7 @@ def _parse_card(content: bytes, path: Path) -> BundleCard:
             f"{SCHEMA_VERSION}); run 'pip install -U napari-anneal'."
         )
     try:
-        return BundleCard.model_validate(raw)
+        return BundleCard.model_validate(raw | {"schema_version": SCHEMA_VERSION})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or CARD

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_anneal.models.architecture import ArchitectureSpec
+from napari_anneal.models.lineage import MOST_LINKS, Link
 
 __all__ = ["PALETTE", "SCHEMA_VERSION", "BundleCard", "class_colours", "software_versions"]
 
-SCHEMA_VERSION = 1
+# 2: with the lineage. Cards of version 1 are read as of this one, their lineage empty.
+SCHEMA_VERSION = 2
 NORMALISATION = "percentile-2-98/imagenet-grey"
 # Okabe and Ito's palette, distinguishable with every common colour vision deficiency.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
@@ -51,8 +53,15 @@ class BundleCard(BaseModel):
     spacing: tuple[float, ...] | None = Field(None, description="Pixel size of the training images (Y, X).")
     recipe: dict[str, Any] = Field(default_factory=dict, description="The full fine-tuning recipe.")
     start: dict[str, Any] = Field(default_factory=dict, description="Where the weights came from before this run.")
+    lineage: tuple[Link, ...] = Field(
+        (),
+        description="The whole way of the weights, oldest first; the last link is this model's own run.",
+        max_length=MOST_LINKS,
+    )
     metrics: dict[str, Any] = Field(default_factory=dict, description="What the run measured, by fold.")
-    fingerprints: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each training image and labels.")
+    fingerprints: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 of each training image and labels, or of the synthetic stream."
+    )
     versions: dict[str, str] = Field(default_factory=software_versions)
     created: str = Field(
         default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -5,10 +5,11 @@ Nothing here executes a file: safetensors, and ``torch.load`` restricted to tens
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from napari_anneal.errors import StartError
 from napari_anneal.models.architecture import ArchitectureSpec, build_network
+from napari_anneal.models.lineage import Link
 
 __all__ = [
     "Start",
@@ -38,6 +40,7 @@ class Start:
     network: nn.Module
     spec: ArchitectureSpec
     origin: dict[str, Any]
+    lineage: tuple[Link, ...] = ()
     notices: tuple[str, ...] = field(default=())
 
     @property
@@ -48,7 +51,9 @@ class Start:
 
 def start_from_scratch(spec: ArchitectureSpec, seed: int) -> Start:
     """Fresh weights, the same for the same seed (the global random state is left as it was)."""
-    return Start(_seeded_network(spec, seed), spec, {"kind": "scratch", "seed": seed})
+    return Start(
+        _seeded_network(spec, seed), spec, {"kind": "scratch", "seed": seed}, (Link(kind="scratch", seed=seed),)
+    )
 
 
 def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
@@ -66,7 +71,7 @@ def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
 
     local = weights_folder() / f"{spec.encoder}.safetensors"
     if local.is_file():
-        return start_from_file(spec, local, seed)
+        return _as_imagenet(start_from_file(spec, local, seed), local.name)
     config = timm.get_pretrained_cfg(spec.encoder)
     repository = config.hf_hub_id if config is not None else None
     if not repository:
@@ -75,16 +80,24 @@ def start_from_imagenet(spec: ArchitectureSpec, seed: int) -> Start:
             "a model of your own."
         )
     file = _from_hub(repository, spec.encoder, local)
-    state = _read_state(file)
-    network = _with_encoder(spec, state, seed, f"the ImageNet weights of {spec.encoder}")
-    return Start(network, spec, {"kind": "imagenet", "weights": repository})
+    return _as_imagenet(start_from_file(spec, file, seed, f"the ImageNet weights of {spec.encoder}"), repository)
 
 
-def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: int) -> Start:
+def _as_imagenet(begun: Start, name: str) -> Start:
+    """Note that the weights of a file are those of ImageNet, and what they are called."""
+    (link,) = begun.lineage
+    known = link.model_copy(update={"kind": "imagenet", "name": name})
+    return replace(begun, origin={"kind": "imagenet", "weights": name}, lineage=(known,))
+
+
+def start_from_file(
+    spec: ArchitectureSpec, path: str | os.PathLike[str], seed: int, called: str | None = None
+) -> Start:
     """Encoder weights from a file of the user's: ``.safetensors``, or ``.pth``/``.pt`` with tensors only.
 
     The file holds the encoder as timm (or torchvision, for ResNets) names its parameters; a classifier in it is
     ignored, and an RGB stem is summed over its channels for grey images, which gives the same network on grey input.
+    Messages call it by its path, or as they are told.
 
     Raises
     ------
@@ -92,8 +105,9 @@ def start_from_file(spec: ArchitectureSpec, path: str | os.PathLike[str], seed: 
         No such file, not a weights file, pickled code in it, or weights of another encoder.
     """
     path = Path(path)
-    network = _with_encoder(spec, _read_state(path), seed, str(path))
-    return Start(network, spec, {"kind": "weights file", "file": path.name})
+    network = _with_encoder(spec, _read_state(path), seed, called or str(path))
+    link = Link(kind="weights file", name=path.name, weights=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Start(network, spec, {"kind": "weights file", "file": path.name}, (link,))
 
 
 def continue_from(

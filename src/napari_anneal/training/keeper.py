@@ -64,6 +64,7 @@ class Keeper:
     ledger: Ledger
     folder: Path | None
     disk_full: bool = False
+    reason: str | None = None
     model_due: float = -math.inf
     checkpoint_due: float = field(default_factory=lambda: time.monotonic() + SAVE_EVERY_S)
 
@@ -136,6 +137,7 @@ class Keeper:
 
     def close(self, reason: str) -> bool:
         """Write the final model; return whether it is on disk. A run that can go on keeps its checkpoints."""
+        self.reason = reason
         saved = self.save()
         if self.folder is not None and saved and reason in ("complete", "stopped early", "finished"):
             remove_checkpoints(self.folder)
@@ -157,7 +159,9 @@ class Keeper:
 
     def card(self) -> BundleCard:
         """Complete the card with what was measured so far."""
-        return self.base.model_copy(update={"metrics": self._metrics()})
+        metrics = self._metrics()
+        scored = self.base.lineage[-1].model_copy(update={name: metrics[name] for name in ("val_loss", "val_dice")})
+        return self.base.model_copy(update={"metrics": metrics, "lineage": (*self.base.lineage[:-1], scored)})
 
     def _after_epoch(self, improved: bool) -> None:
         """Write the history, and the model if it is the best and the last one on disk is old."""
@@ -177,6 +181,7 @@ class Keeper:
             "val_dice": dice,
             "epoch": best.epoch,
             "epochs_run": len(self.ledger.history),
+            "reason": self.reason,
             "notices": list(self.ledger.notices),
         }
 

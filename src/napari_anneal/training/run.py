@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -10,27 +9,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import pick_device
-from napari_anneal.errors import AnnealError, InputError, OutputError
+from napari_anneal.errors import AnnealError
 from napari_anneal.inference import Model
 from napari_anneal.models.card import BundleCard, class_colours
 from napari_anneal.models.layer_groups import layer_groups
+from napari_anneal.models.lineage import shortened
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.checkpoint import has_checkpoint, read_checkpoint
+from napari_anneal.training.checkpoint import read_checkpoint
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
 from napari_anneal.training.gradients import is_out_of_memory
 from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.loop import train
 from napari_anneal.training.losses import loss_of_recipe
+from napari_anneal.training.provenance import fingerprints, link_of_run
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
 from napari_anneal.training.run_lock import locked
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.training.state import RunState
@@ -111,15 +112,16 @@ def fine_tune(
         notice, not an error: the model is in the ``Run``, and the last checkpoint is as it was.
     """
     recipe = recipe or FineTuneRecipe.from_preset("scratch" if start is None else "canonical")
-    folder = _to_resume(out) if resume else _free(out)
+    folder = folder_to_resume(out) if resume else free_folder(out)
     ledger = Ledger(on_event)
     prepared = prepare_run(samples, plan, recipe)
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     device = pick_device(recipe.device)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     watched = None if watch is None else Watched(watch, network, begun.spec, device, recipe.precision, cancel)
-    _create(folder)
+    create_folder(folder)
     loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
+    prints = fingerprints(samples, prepared)
     card = BundleCard(
         name=folder.name if folder else "",
         architecture=begun.spec,
@@ -128,8 +130,10 @@ def fine_tune(
         spacing=prepared.spacing[-2:] if prepared.spacing else None,
         recipe=recipe.model_dump(mode="json"),
         start=begun.origin,
-        fingerprints=_fingerprints(samples, prepared),
+        fingerprints=prints,
     )
+    link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
+    card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
     state = RunState(network)
     keeper = Keeper(state, card, prepared, ledger, folder)
     with locked(folder):
@@ -190,30 +194,6 @@ def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
     return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
 
 
-def _free(out: str | os.PathLike[str] | None) -> Path | None:
-    """Refuse an output folder that holds something."""
-    if out is None:
-        return None
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} already exists and is not empty; choose another folder for this run.")
-    return folder
-
-
-def _to_resume(out: str | os.PathLike[str] | None) -> Path:
-    """Folder of a run that can be gone on with."""
-    if out is None:
-        raise InputError("there is nothing to resume without a folder; say which run (out) is to go on.")
-    folder = Path(out)
-    if not has_checkpoint(folder):
-        if (folder / "model").exists():
-            raise InputError(
-                f"the run in {folder} has come to its end, so there is nothing to resume; its model is there."
-            )
-        raise InputError(f"there is no checkpoint in {folder} to go on from; start the run without resuming.")
-    return folder
-
-
 def _lion_warnings(recipe: FineTuneRecipe) -> list[str]:
     """One sentence for every stage in which Lion has a rate that was meant for AdamW."""
     return [
@@ -222,16 +202,6 @@ def _lion_warnings(recipe: FineTuneRecipe) -> list[str]:
         for stage in recipe.stages
         if stage.too_fast_for_lion
     ]
-
-
-def _create(folder: Path | None) -> None:
-    """Create the output folder, once everything else has been found good."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be created ({error.strerror}); choose another.") from error
 
 
 def _started(network: nn.Module, recipe: FineTuneRecipe, prepared: Prepared, device: str) -> RunStarted:
@@ -246,18 +216,3 @@ def _started(network: nn.Module, recipe: FineTuneRecipe, prepared: Prepared, dev
         train_slices=prepared.train_slices,
         validation_slices=len({(t.sample, t.z) for t in prepared.data.validation}),
     )
-
-
-def _fingerprints(samples: Sequence[Sample] | SyntheticStream, prepared: Prepared) -> dict[str, str]:
-    """SHA-256 over shape, type and painted pixels of every training and validation sample."""
-    if isinstance(samples, SyntheticStream):
-        return {}
-    prints = {}
-    for index in (*prepared.train, *prepared.validation):
-        digest = hashlib.sha256()
-        for part in samples[index].painted_slices():
-            for array in (part.image, part.labels):
-                digest.update(f"{array.shape}{array.dtype}".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
-        prints[samples[index].name or f"sample {index}"] = digest.hexdigest()
-    return prints

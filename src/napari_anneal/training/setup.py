@@ -16,6 +16,7 @@ from napari_anneal.errors import InputError, StartError
 from napari_anneal.inference import Model, load_model
 from napari_anneal.models.architecture import ArchitectureSpec
 from napari_anneal.models.bundle import is_bundle
+from napari_anneal.models.lineage import lineage_of
 from napari_anneal.models.starts import (
     Start,
     continue_from,
@@ -158,9 +159,8 @@ def resolve_start(
         "kind": "model",
         "name": start.card.name,
         "created": start.card.created,
-        "before": start.card.start,
     }
-    return replace(begun, origin=origin)
+    return replace(begun, origin=origin, lineage=lineage_of(start.network, start.card))
 
 
 def _choose(

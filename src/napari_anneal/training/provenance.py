@@ -1,0 +1,86 @@
+"""What a run learned from, as its card tells it: fingerprints of the data, and the run's link in the lineage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_anneal.models.lineage import Link
+from napari_anneal.samples.sample import Sample
+from napari_anneal.synthesis import RecipeRanges, SyntheticStream
+from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.setup import Prepared
+
+__all__ = ["STREAM", "fingerprints", "link_of_run", "stream_as_data"]
+
+# Under this name the card keeps the fingerprint of a synthetic stream.
+STREAM = "synthetic stream"
+
+
+def fingerprints(samples: Sequence[Sample] | SyntheticStream, prepared: Prepared) -> dict[str, str]:
+    """SHA-256 over shape, type and painted pixels of every training and validation sample, or over the stream."""
+    if isinstance(samples, SyntheticStream):
+        text = json.dumps(stream_as_data(samples), sort_keys=True)
+        return {STREAM: hashlib.sha256(text.encode()).hexdigest()}
+    return _of_samples(samples, (*prepared.train, *prepared.validation))
+
+
+def link_of_run(
+    samples: Sequence[Sample] | SyntheticStream,
+    prepared: Prepared,
+    recipe: FineTuneRecipe,
+    prints: dict[str, str],
+    name: str,
+    created: str,
+) -> Link:
+    """The link of a run that is about to begin; what it scores is added when it is known.
+
+    Parameters
+    ----------
+    samples, prepared, recipe
+        What the run learns from, and how.
+    prints
+        From `fingerprints`.
+    name, created
+        As in the run's card.
+    """
+    about: dict[str, Any] = {
+        "name": name,
+        "seed": recipe.seed,
+        "preset": recipe.preset,
+        "classes": prepared.classes,
+        "created": created,
+    }
+    if isinstance(samples, SyntheticStream):
+        return Link(kind="synthetic", stream=stream_as_data(samples), **about)
+    for role, indices in (("train", prepared.train), ("validation", prepared.validation)):
+        names = [_name(samples, i) for i in indices]
+        about[role] = {name: prints[name] for name in names}
+        about[f"{role}_groups"] = tuple(sorted({samples[i].group or _name(samples, i) for i in indices}))
+    return Link(kind="real", **about)
+
+
+def stream_as_data(stream: SyntheticStream) -> dict[str, Any]:
+    """A stream as plain data: its recipe or ranges, under that name, and its seed."""
+    kind = "ranges" if isinstance(stream.ranges, RecipeRanges) else "recipe"
+    return {kind: stream.ranges.model_dump(mode="json"), "seed": stream.seed}
+
+
+def _of_samples(samples: Sequence[Sample], indices: Sequence[int]) -> dict[str, str]:
+    prints = {}
+    for index in indices:
+        digest = hashlib.sha256()
+        for part in samples[index].painted_slices():
+            for array in (part.image, part.labels):
+                digest.update(f"{array.shape}{array.dtype}".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+        prints[_name(samples, index)] = digest.hexdigest()
+    return prints
+
+
+def _name(samples: Sequence[Sample], index: int) -> str:
+    return samples[index].name or f"sample {index}"
