@@ -76,6 +76,18 @@ def test_at_most_as_many_tiles_as_asked_for():
     assert len(painted_tiles([part], 32, most=7)) == 7
 
 
+def test_fewer_tiles_still_show_every_class():
+    labels = np.ones((320, 320), np.int64)
+    labels[40:44, 100:104] = 3
+    labels[170, 170] = 3
+    labels[300:310, 40:50] = 2
+    part = PreparedSlice(np.zeros((1, 320, 320), np.float32), labels, 0, None)
+    tiles = painted_tiles([part], 32, most=3)
+    assert len(tiles) <= 5
+    assert {int(k) for tile in tiles for k in np.unique(tile.labels)} == {1, 2, 3}
+    assert max(int((tile.labels == 3).sum()) for tile in tiles) == 16  # the patch with most of it
+
+
 class Counting:
     """An image stack that counts which slices are read."""
 

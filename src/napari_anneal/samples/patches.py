@@ -93,7 +93,8 @@ class PatchSampler:
 def painted_tiles(slices: Sequence[PreparedSlice], patch: int, most: int) -> list[PreparedSlice]:
     """Cut slices into a grid of patches and keep those with paint, at most ``most``, spread evenly.
 
-    The grid is fixed, so that every epoch is validated on the very same pixels.
+    A class that would be lost by it brings one more: the patch with most of it. The grid is fixed, so that every epoch
+    is validated on the very same pixels.
     """
     tiles = []
     for part in slices:
@@ -109,8 +110,18 @@ def painted_tiles(slices: Sequence[PreparedSlice], patch: int, most: int) -> lis
                 if labels.any():
                     tiles.append(PreparedSlice(part.image[(slice(None), *window)], labels, part.sample, part.z))
     if len(tiles) > most:
-        tiles = [tiles[i] for i in np.linspace(0, len(tiles) - 1, most).round().astype(int)]
+        chosen = {int(i) for i in np.linspace(0, len(tiles) - 1, most).round()}
+        counts = _pixels_by_class(tiles)
+        lost = np.flatnonzero(~counts[sorted(chosen)].any(axis=0) & counts.any(axis=0))
+        chosen |= {int(i) for i in counts[:, lost].argmax(axis=0)}
+        tiles = [tiles[i] for i in sorted(chosen)]
     return tiles
+
+
+def _pixels_by_class(tiles: Sequence[PreparedSlice]) -> npt.NDArray[np.int64]:
+    """Painted pixels of each class ``(tiles, K)``."""
+    n_classes = max(int(tile.labels.max()) for tile in tiles)
+    return np.array([np.bincount(tile.labels.ravel(), minlength=n_classes + 1)[1:] for tile in tiles])
 
 
 def _starts(size: int, patch: int) -> list[int]:

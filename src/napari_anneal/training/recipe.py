@@ -75,7 +75,12 @@ class FineTuneRecipe(Recipe):
         50, ge=0, description="Steps between two readings of the gradient noise scale (half a step each); 0: never."
     )
     patience: int = Field(10, ge=1, description="A stage ends early after this many epochs without a better loss.")
-    validation_patches: int = Field(48, ge=1, description="Most patches looked at in a validation.")
+    validation_patches: int | None = Field(
+        None,
+        ge=1,
+        description="Most patches looked at in a validation; empty: up to 48, as many as a tenth of the run's time is "
+        "enough for.",
+    )
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
     precision: Precision = Field("auto", description="bfloat16 where the processor is faster with it, or float32.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")

@@ -31,6 +31,7 @@ from napari_anneal.training.batches import SyntheticPatches
 from napari_anneal.training.holdout import hold_out_groups, hold_out_paint
 from napari_anneal.training.loop import TrainingSet
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.validation_budget import validation_budget
 from napari_anneal.validation import SplitPlan
 
 __all__ = ["Prepared", "prepare_run", "resolve_start"]
@@ -91,13 +92,14 @@ def prepare_run(
     patch = _patch_for(train_slices, recipe.patch)
     if patch < recipe.patch:
         notices.append(f"Patches of {patch} px are cut, not {recipe.patch}, because the images are that small.")
-    tiles = painted_tiles(held, patch, recipe.validation_patches)
-    if not tiles:
-        tiles = painted_tiles(train_slices, patch, recipe.validation_patches)
-        notices.append("There is too little paint to hold any out, so the run is judged by the paint it learns from.")
-    sampler = PatchSampler(train_slices, patch, len(classes), recipe.seed)
     tiles_to_see = len(painted_tiles(train_slices, patch, 10**9))
     steps = recipe.steps_per_epoch or max(MIN_STEPS_PER_EPOCH, math.ceil(tiles_to_see / recipe.batch_size))
+    most = validation_budget(recipe, steps)
+    tiles = painted_tiles(held, patch, most)
+    if not tiles:
+        tiles = painted_tiles(train_slices, patch, most)
+        notices.append("There is too little paint to hold any out, so the run is judged by the paint it learns from.")
+    sampler = PatchSampler(train_slices, patch, len(classes), recipe.seed)
     painted = torch.tensor([sum(int((s.labels == k + 1).sum()) for s in train_slices) for k in range(len(classes))])
     return Prepared(
         TrainingSet(sampler, tiles, steps),
@@ -245,8 +247,8 @@ def _prepare_stream(stream: SyntheticStream, recipe: FineTuneRecipe) -> Prepared
     """Training on endless synthetic images: validated on images of the same stream far beyond those trained on."""
     names = recipe.classes or SYNTHETIC_CLASSES
     held = SyntheticPatches(stream, STREAM_VALIDATION)
-    drawn = [held.draw(i) for i in range(recipe.validation_patches)]
-    tiles = [PreparedSlice(image, labels, i, None) for i, (image, labels) in enumerate(drawn)]
     steps = recipe.steps_per_epoch or SYNTHETIC_STEPS_PER_EPOCH
+    drawn = [held.draw(i) for i in range(validation_budget(recipe, steps))]
+    tiles = [PreparedSlice(image, labels, i, None) for i, (image, labels) in enumerate(drawn)]
     data = TrainingSet(SyntheticPatches(stream), tiles, steps)
     return Prepared(data, names, 1, None, (), (), 0, None, ("Validated on synthetic images never trained on.",))
