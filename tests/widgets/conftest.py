@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from painted import quick
 
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._torch_beside_gl import load_triton_apart
@@ -47,3 +48,14 @@ def tiny_model() -> Any:
     spec = ArchitectureSpec(encoder="resnet18", encoder_depth=3, decoder_channels=(32, 16, 8), n_classes=2)
     card = BundleCard(name="tiny", architecture=spec, classes=("fibre", "matrix"), colours=("#ff0000", "#00ff00"))
     return Model(start_from_scratch(spec, seed=0).network, card)
+
+
+@pytest.fixture
+def form(viewer, tmp_path, tiny_model, wait_for) -> Iterator[Any]:
+    """*Fine-tune*, set to the smallest run."""
+    from napari_anneal.widgets.finetune import FineTuneWidget
+
+    made = FineTuneWidget(viewer)
+    wait_for(made)
+    yield quick(made, tmp_path, tiny_model)
+    made.job.stop()

@@ -1,8 +1,13 @@
-"""A small image that a net learns in seconds, and sparse paint on it."""
+"""A small image that a net learns in seconds, sparse paint on it, and the smallest run that is a run."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+
+from napari_anneal.widgets._session_models import session_models
 
 
 def stripes(shape: tuple[int, ...] = (96, 96), seed: int = 0) -> np.ndarray:
@@ -22,3 +27,23 @@ def strokes(shape: tuple[int, ...] = (96, 96)) -> np.ndarray:
     for at in rows:
         labels[at] = row
     return labels
+
+
+def add_pair(viewer: Any, shape: tuple[int, ...] = (96, 96), name: str = "fibres", seed: int = 0, **at: Any) -> Any:
+    """Add an image and its labels, ``at`` a scale and a place."""
+    image = viewer.add_image(stripes(shape, seed), name=name, **at)
+    labels = viewer.add_labels(strokes(shape), name=f"{name} labels", **at)
+    return image, labels
+
+
+def quick(form: Any, folder: Path, start: Any, epochs: int = 3) -> Any:
+    """Set *Fine-tune* to the smallest run: a tiny start, small patches, few steps."""
+    session_models().add("tiny", start)
+    form.folder.setText(str(folder / "runs"))
+    form.start.combo.setCurrentIndex(form.start.index_of(("session", "tiny")))
+    form.preset.setCurrentText("full")
+    form.epochs.setValue(epochs)
+    form.recipe.set_values(
+        {"patch": 64, "batch_size": 2, "steps_per_epoch": 4, "device": "cpu", "precision": "float32"}
+    )
+    return form

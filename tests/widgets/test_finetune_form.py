@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from painted import stripes, strokes
+from painted import add_pair, quick, stripes, strokes
 from qtpy.QtCore import QTimer
 
 from napari_anneal.widgets._class_table import class_names, count_paint
@@ -17,33 +16,6 @@ from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets.finetune import FineTuneWidget
 from napari_anneal.widgets.segment import SegmentWidget
 from napari_anneal.widgets.synthesis import SynthesisWidget
-
-
-def quick(form: FineTuneWidget, tmp_path: Path, tiny_model, epochs: int = 3) -> FineTuneWidget:
-    """The smallest run that is a run: a tiny start, small patches, few steps."""
-    session_models().add("tiny", tiny_model)
-    form.folder.setText(str(tmp_path / "runs"))
-    form.start.combo.setCurrentIndex(form.start.index_of(("session", "tiny")))
-    form.preset.setCurrentText("full")
-    form.epochs.setValue(epochs)
-    form.recipe.set_values(
-        {"patch": 64, "batch_size": 2, "steps_per_epoch": 4, "device": "cpu", "precision": "float32"}
-    )
-    return form
-
-
-@pytest.fixture
-def form(viewer, tmp_path, tiny_model, wait_for):
-    form = FineTuneWidget(viewer)
-    wait_for(form)
-    yield quick(form, tmp_path, tiny_model)
-    form.job.stop()
-
-
-def add_pair(viewer, shape=(96, 96), name="fibres", seed=0):
-    image = viewer.add_image(stripes(shape, seed), name=name)
-    labels = viewer.add_labels(strokes(shape), name=f"{name} labels")
-    return image, labels
 
 
 def test_a_run_gives_a_model_that_segment_offers_at_once(viewer, form, wait_for, tmp_path) -> None:
@@ -267,16 +239,20 @@ def test_names_fill_up_to_the_highest_class() -> None:
 
 
 def test_curves_take_an_epoch_without_a_validated_class(qtbot) -> None:
-    from napari_anneal.widgets._plots import Curves, smoothed
+    from napari_anneal.widgets._plots import Curves, Smoothed
 
     curves = Curves()
     curves.reset(("a", "b"), ("#ff0000", "#00ff00"), 20)
     curves.add_stage("head", 0)
     curves.add_steps([1, 2], [1.0, 0.5])
-    curves.add_epoch(2, 0.7, (0.5, math.nan), True)
+    curves.add_epoch(1, 2, 0.7, (0.5, math.nan), True)
     curves.add_stage("all", 2)
     assert curves._bands[0][0].getRegion() == (0, 2)
-    assert smoothed([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
+    assert "epoch 1 ★ best: validation loss 0.7" in curves.read(1.4)
+    assert "Dice of b: n/a" in curves.read(1.4)
+    even = Smoothed()
+    even.extend([2.0, 2.0, 2.0])
+    assert even.values == pytest.approx([2.0, 2.0, 2.0])
 
 
 def test_train_on_this_opens_the_form_with_the_stream_and_a_run_learns_from_it(

@@ -28,9 +28,11 @@ __all__ = [
     "is_gold",
     "is_made",
     "made",
+    "made_as",
     "remember",
     "remember_classes",
     "sample_from_layers",
+    "slice_in_view",
     "snapshot",
 ]
 
@@ -69,6 +71,14 @@ class Snapshot:
     def is_stack(self) -> bool:
         """Whether there is a slice axis."""
         return "Z" in self.axes
+
+    def placed_at(self, z: int) -> dict[str, Any]:
+        """Where a layer ``(1, Y, X)`` lies that shows slice ``z`` alone."""
+        from napari.utils.transforms import Affine
+
+        turned = {name: self.placement[name] for name in ("scale", "rotate", "shear") if name in self.placement}
+        along_z = np.asarray(Affine(**turned).linear_matrix)[:, 0]
+        return {**self.placement, "translate": np.asarray(self.placement["translate"]) + z * along_z}
 
 
 def placement_of(layer: Layer) -> dict[str, Any]:
@@ -139,6 +149,12 @@ def check_fit(picture: Snapshot, painted: Snapshot) -> None:
             )
 
 
+def slice_in_view(viewer: napari.viewer.Viewer, layer: Layer) -> int:
+    """Index of the slice of a stack that the viewer shows; of one beside the stack, the nearest."""
+    z = round(float(layer.world_to_data(viewer.dims.point)[0]))
+    return int(np.clip(z, 0, layer.data.shape[0] - 1))
+
+
 def sample_from_layers(
     image: Image | None, labels: Labels | None, group: str | None = None, copy_image: bool = True
 ) -> Sample:
@@ -177,8 +193,13 @@ def is_gold(layer: Layer) -> bool:
 
 def is_made(layer: Layer) -> bool:
     """Whether a form made this layer as a result or a preview: offered by hand, never taken by itself for training."""
+    return bool(made_as(layer))
+
+
+def made_as(layer: Layer) -> str:
+    """What a form made this layer as, such as "segmentation"; empty for the user's own."""
     remembered = layer.metadata.get(GROUP_KEY)
-    return isinstance(remembered, dict) and "made" in remembered
+    return str(remembered.get("made", "")) if isinstance(remembered, dict) else ""
 
 
 def remember(layer: Layer, **facts: Any) -> None:

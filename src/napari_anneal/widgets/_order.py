@@ -13,10 +13,11 @@ import numpy as np
 
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
+from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import Run
+    from napari_anneal.training import Run, RunControl
 
 __all__ = ["Order", "free_folder"]
 
@@ -34,6 +35,13 @@ class Order:
     start: Any
     out: Path
     colours: tuple[str, ...]
+    watch: WatchedSlice | None
+    control: RunControl
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it learns from a stream."""
+        return not isinstance(self.samples, list)
 
     def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run:
         """Train, on the worker's thread."""
@@ -48,7 +56,16 @@ class Order:
         recipe = FineTuneRecipe.from_preset(
             self.preset, self.epochs, self.optimizer, **self.settings, classes=names, colours=self.colours[: len(names)]
         )
-        run = fine_tune(self.samples, recipe=recipe, start=self.start, out=self.out, on_event=report, cancel=cancel)
+        run = fine_tune(
+            self.samples,
+            recipe=recipe,
+            start=self.start,
+            out=self.out,
+            on_event=report,
+            cancel=cancel,
+            watch=None if self.watch is None else self.watch.pixels,
+            control=self.control,
+        )
         # The session goes on at the speed that this processor has.
         return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
 

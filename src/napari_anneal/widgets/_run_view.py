@@ -1,16 +1,26 @@
-"""What is seen of a run while it goes: its curves, and sentences about it; it listens to the events of the run."""
+"""What is seen of a run while it goes: stages and curves, one line of figures, and sentences about it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_anneal.widgets._plots import Curves
-from napari_anneal.widgets._status import RunBar
+from napari_anneal.widgets._run_buttons import RunButtons
+from napari_anneal.widgets._status import RunBar, clock
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+    from napari_anneal.widgets._order import Order
 
 __all__ = ["RunView"]
+
+# The line of figures changes this often at most: it is read, not watched.
+CALM_S = 1.0
 
 
 class RunView(QWidget):
@@ -18,42 +28,51 @@ class RunView(QWidget):
 
     Parameters
     ----------
+    viewer
+        Where the watched slice is shown.
     bar
-        Gets the progress and says how far the run is.
+        Gets the progress and says how far the run is, and the buttons that steer it.
     """
 
-    def __init__(self, bar: RunBar) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, bar: RunBar) -> None:
         super().__init__()
-        self._bar = bar
+        self._viewer, self._bar = viewer, bar
+        self.buttons = RunButtons(bar)
         self.curves = Curves()
-        self.curves.setVisible(False)
-        self.advice = QLabel()
-        self.advice.setWordWrap(True)
-        self.advice.setVisible(False)
-        self.advice.setToolTip("How noisy the gradients are, read off now and then (McCandlish et al. 2018).")
+        self.figures = _line("Where the run is, how fast it goes (validations and pauses left out), and what it needs.")
+        self.advice = _line("How noisy the gradients are, read off now and then (McCandlish et al. 2018).")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         # The curves take the height that is left, an empty stretch takes it while there are none.
         layout.addWidget(self.curves, 100)
+        layout.addWidget(self.figures)
         layout.addWidget(self.advice)
         layout.addStretch(1)
+        self.curves.setVisible(False)
         self.notices: list[str] = []
-        self._colours: tuple[str, ...] = ()
-        self._synthetic = False
+        self._order: Order | None = None
+        self._classes: tuple[str, ...] = ()
+        self._stages: tuple[tuple[str, int], ...] = ()
+        self._stage = ""
+        self._said_at = 0.0
 
-    def begin(self, colours: Sequence[str], synthetic: bool, notices: Sequence[str] = ()) -> None:
-        """A run has been ordered: its class colours, whether it learns from a stream, and what is known already."""
-        self._colours, self._synthetic, self.notices = tuple(colours), synthetic, list(notices)
+    def begin(self, order: Order, notices: Sequence[str] = ()) -> None:
+        """A run has been ordered; ``notices`` are what is known about it already."""
+        self._order, self.notices = order, list(notices)
+        self.buttons.begin(order.control)
 
     def listen(self, events: Sequence[Any]) -> None:
         """Show what the run told since the last time; all steps of a batch in one redraw."""
         steps = [e for e in events if type(e).__name__ == "StepDone"]
+        seen = [e for e in events if type(e).__name__ == "Predicted"]
         for event in events:
             kind = type(event).__name__
             if kind == "RunStarted":
                 self._started(event)
             elif kind == "StageStarted":
-                self.curves.add_stage(event.name, event.first_step)
+                self.curves.add_stage(event.name, event.first_step, event.steps)
+                number = f"stage {event.index + 1} of {len(self._stages)}: " if len(self._stages) > 1 else ""
+                self._stage, self._said_at = f"{number}{event.name}", 0.0
             elif kind == "EpochDone":
                 self._epoch(event)
             elif kind == "NoiseScaleRead":
@@ -64,24 +83,68 @@ class RunView(QWidget):
         if steps:
             self.curves.add_steps([s.step for s in steps], [s.loss for s in steps])
             self._bar.advance(steps[-1].step, steps[-1].total_steps, steps[-1].seconds_left)
+            self._say_figures(steps[-1])
+        if seen:
+            self._show_watched(seen[-1])
 
     def finish(self, run: Any) -> None:
-        """The run is over."""
+        """The run is over, with this result."""
         self.curves.finish(run.history[-1]["step"] if run.history else 1)
+
+    def end(self) -> None:
+        """The run is over, with or without a result."""
+        self.buttons.end()
+        self.figures.setVisible(False)
 
     def _started(self, event: Any) -> None:
         self.curves.setVisible(True)
         self.advice.setVisible(False)
-        self.curves.reset(event.classes, self._colours[: len(event.classes)], event.total_steps)
+        self._stages, self._classes = event.stages, event.classes
+        self.curves.reset(event.classes, self._colours, event.total_steps, event.stages)
         painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
-        if self._synthetic:
+        if self._order is not None and self._order.synthetic:
             painted = f"the synthetic stream, validated on {event.validation_slices} images held out"
         self._bar.say(f"Training on {painted}, on {event.device} …")
 
     def _epoch(self, event: Any) -> None:
-        self.curves.add_epoch(event.step, event.val_loss, event.val_dice, event.best)
+        self.curves.add_epoch(event.epoch, event.step, event.val_loss, event.val_dice, event.best)
         scores = [d for d in event.val_dice if d == d]
         dice = f" · mean Dice {sum(scores) / len(scores):.2f}" if scores else ""
-        self._bar.say(
-            f"{event.stage}: epoch {event.epoch} of {event.total_epochs} · validation loss {event.val_loss:.3f}{dice}"
-        )
+        if not self.buttons.steered:
+            self._bar.say(f"Epoch {event.epoch} of {event.total_epochs} · validation loss {event.val_loss:.3f}{dice}")
+
+    @property
+    def _colours(self) -> tuple[str, ...]:
+        return self._order.colours[: len(self._classes)] if self._order is not None else ()
+
+    def _show_watched(self, event: Any) -> None:
+        """The slice as the network of this epoch sees it."""
+        if self._order is not None and self._order.watch is not None:
+            self._order.watch.show(self._viewer, event.labels, event.epoch, self._classes, self._colours)
+
+    def _say_figures(self, step: Any) -> None:
+        """One line: stage, throughput, time of arrival, GPU memory."""
+        now = time.monotonic()
+        if now - self._said_at < CALM_S:
+            return
+        self._said_at = now
+        parts = [self._stage, f"{step.patches_per_s:.3g} patches/s", arrival(step.seconds_left)]
+        if step.gpu_bytes is not None:
+            parts.append(f"GPU {step.gpu_bytes / 2**30:.1f} GiB")
+        self.figures.setText("  ·  ".join(part for part in parts if part))
+        self.figures.setVisible(True)
+
+
+def arrival(seconds_left: float) -> str:
+    """When the run will be over, if it goes to its end: how long for the next minutes, what time beyond."""
+    if seconds_left < 10 * 60:
+        return f"{clock(seconds_left)} left"
+    return time.strftime("done about %H:%M", time.localtime(time.time() + seconds_left))
+
+
+def _line(tip: str) -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setVisible(False)
+    label.setToolTip(tip)
+    return label

@@ -12,7 +12,7 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
-from napari_anneal.widgets._layers import colours_of, is_gold, sample_from_layers
+from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._order import Order, free_folder
 from napari_anneal.widgets._pairs import Pairs
@@ -22,6 +22,7 @@ from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
 from napari_anneal.widgets._stream_source import StreamRow, StreamSource
+from napari_anneal.widgets._watch import WATCHED, WatchChoice
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -50,6 +51,13 @@ OPTIMIZERS = {
     "sgd": "SGD with momentum (rates × 10)",
     "lion": "Lion (rates ÷ 5, weight decay × 5)",
 }
+# How a run that did not go to its end is reported.
+ENDINGS = {
+    "cancelled": "Cancelled; the best model so far is kept",
+    "finished": "Finished early; the best model is kept",
+    "diverged": "Stopped",
+    "disk full": "Stopped",
+}
 
 
 class FineTuneWidget(Form):
@@ -67,20 +75,23 @@ class FineTuneWidget(Form):
         self.row("Start from", self.start, self.start.tip)
         self.preset = shrinkable(QComboBox())
         self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
+        self.watch = WatchChoice(viewer)
+        self.row("Watch", self.watch, self.watch.tip)
         self.recipe: RecipeForm | None = None
         self.more = QWidget()
         self.more_layout = QVBoxLayout(self.more)
         self.more_layout.setContentsMargins(0, 0, 0, 0)
         self._build_output()
         self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
-        self.view = RunView(self.bar)
+        self.view = RunView(viewer, self.bar)
         self.body.addWidget(self.view, 1)
         self._notices: list[str] = []
         self.stream_row.closed.connect(self._show_source)
-        self.pairs.changed.connect(self.classes.follow)
-        self.classes.follow()
+        self.pairs.changed.connect(self._on_pairs)
+        self._on_pairs()
         self.bar.started.connect(lambda: self.guarded(self._run))
         self.job.events.connect(self.view.listen)
+        self.job.ended.connect(self.view.end)
         when_loaded(self, self._fill)
 
     def showEvent(self, event: Any) -> None:
@@ -152,6 +163,10 @@ class FineTuneWidget(Form):
         self.pairs.setVisible(layers)
         self.classes.setVisible(layers)
 
+    def _on_pairs(self) -> None:
+        self.classes.follow()
+        self.watch.follow(self.pairs.pairs[0].image if self.pairs.pairs else None)
+
     def samples(self) -> list[Sample]:
         """What the rows hold now, copied; gold images are left out.
 
@@ -165,6 +180,11 @@ class FineTuneWidget(Form):
             if pair.image is not None and is_gold(pair.image):
                 gold.append(pair.image.name)
                 continue
+            if pair.labels is not None and made_as(pair.labels) == WATCHED:
+                raise InputError(
+                    f"{pair.labels.name!r} is what a network said while it learned, not paint; choose the labels that "
+                    "you have painted."
+                )
             sample = sample_from_layers(pair.image, pair.labels, pair.group)
             if (id(pair.image), id(pair.labels)) in seen:
                 raise InputError(
@@ -179,6 +199,8 @@ class FineTuneWidget(Form):
         return samples
 
     def _run(self) -> None:
+        from napari_anneal.training import RunControl
+
         settings = {**(self.recipe.values() if self.recipe is not None else {})}
         source = self.stream_row.source
         if source is not None:
@@ -201,8 +223,10 @@ class FineTuneWidget(Form):
             self.start.value(),
             free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
             colours,
+            self.watch.ordered(),
+            RunControl(),
         )
-        self.view.begin(colours, source is not None, self._notices)
+        self.view.begin(order, self._notices)
         self.launch(order.carry_out, self._trained, "Preparing the run …")
 
     def _trained(self, run: Run) -> None:
@@ -211,9 +235,7 @@ class FineTuneWidget(Form):
         name = session_models().add(run.model.card.name or "model", run.model)
         dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
         score = f", mean Dice {sum(dice) / len(dice):.2f} on the held-out paint" if dice else ""
-        how = {"cancelled": "Cancelled; the best model so far is kept", "diverged": "Stopped"}.get(run.reason, "Done")
+        how = ENDINGS.get(run.reason, "Done")
         where = f" Saved in {run.out}." if run.out is not None else ""
         text = f"{how}: “{name}” is ready in Segment{score} ({clock(run.seconds)} min).{where}"
-        self.bar.say(
-            "\n".join([text, *dict.fromkeys(self.view.notices)]), "good" if run.reason != "diverged" else "bad"
-        )
+        self.bar.say("\n".join([text, *dict.fromkeys(self.view.notices)]), "bad" if how == "Stopped" else "good")

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton, QSpinBox, QWidget
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import add_class_labels, made, remember, snapshot
+from napari_anneal.widgets._layers import add_class_labels, made, remember, slice_in_view, snapshot
 from napari_anneal.widgets._live import LARGEST_IN_MEMORY, Job, ModelReady, Outcome, PlaneDone, Progress
 from napari_anneal.widgets._model_choice import ModelChoice
 from napari_anneal.widgets._path_field import PathField
@@ -92,8 +92,7 @@ class SegmentWidget(Form):
         image = snapshot(layer)
         z = None
         if not whole and image.is_stack and layer is not None:
-            depth = image.data.shape[0]
-            z = int(np.clip(round(float(layer.world_to_data(self.viewer.dims.point)[0])), 0, depth - 1))
+            z = slice_in_view(self.viewer, layer)
         text = self.out.text()
         out = Path(text).expanduser() if text and whole else None
         self._order = Job(
@@ -187,12 +186,7 @@ class SegmentWidget(Form):
             unsure = None if result.uncertainty is None else result.uncertainty[None]
         else:
             maps, unsure = ([] if result.probabilities is None else list(result.probabilities)), result.uncertainty
-        placement = dict(order.image.placement)
-        if order.z is not None:
-            # A single slice of the stack, at its height.
-            shift = np.zeros(len(order.image.spacing))
-            shift[0] = order.z * order.image.spacing[0]
-            placement["translate"] = np.asarray(placement["translate"]) + shift
+        placement = dict(order.image.placement) if order.z is None else order.image.placed_at(order.z)
         for name, data in zip(result.classes, maps, strict=False):
             self.viewer.add_image(
                 data,
