@@ -1,6 +1,9 @@
 """Claims about reports: scikit-learn's figures, spread over images, n/a where nothing is painted."""
 
+import csv
+import io
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +12,7 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples import Sample
-from napari_anneal.validation import evaluate
+from napari_anneal.validation import ALL_METRICS, boundary_f1, boundary_iou, cl_dice, evaluate, surface_dice
 
 RNG = np.random.default_rng(0)
 
@@ -75,6 +78,76 @@ def test_a_stack_is_compared_on_its_painted_slices_only():
     assert report.images[0].scores.accuracy == pytest.approx(72 / 108)
 
 
+def test_every_figure_can_be_asked_for_and_equals_its_function():
+    chosen = samples(2)
+    report = evaluate(Rounded(), chosen, metrics=ALL_METRICS, tolerance=1.5)
+    first = chosen[0]
+    for name, figure in (("boundary_f1", boundary_f1), ("surface_dice", surface_dice), ("boundary_iou", boundary_iou)):
+        expected = figure(first.labels, first.image, 3, tolerance=1.5)
+        np.testing.assert_array_equal(report.images[0].figure(name), expected)
+    np.testing.assert_array_equal(report.images[0].figure("cl_dice"), cl_dice(first.labels, first.image, 3))
+    table, written = report.table(), json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    for name in ALL_METRICS:
+        assert name in table
+        assert len(written["mean"][name]) == len(written["images"][1][name]) == 3
+    assert "1.5 px" in table
+    assert "Lower is better: rand_error" in table
+
+
+def test_a_tolerance_in_micrometres_is_that_many_pixels():
+    labels = np.ones((30, 30), np.uint8)
+    labels[:, 15:] = 2
+    shifted = np.roll(labels, 3, axis=1)
+    shifted[:, :3] = 1
+    sample = Sample(shifted, labels, spacing=(0.5, 0.5), name="a")
+    for tolerance_um, expected in ((1.5, 1.0), (1.4, 0.0)):
+        report = evaluate(Rounded(), [sample], tolerance_um=tolerance_um)
+        assert report.mean("boundary_f1")[0] == expected
+    with pytest.raises(InputError, match="image 1 has no pixel size"):
+        evaluate(Rounded(), [Sample(shifted, labels)], tolerance_um=1.0)
+
+
+class Sure(Rounded):
+    """Nine tenths sure of what it says."""
+
+    def segment(self, image, *, axes=None):
+        labels = np.asarray(image).astype(np.uint8)
+        chances = np.where(labels == np.arange(1, 4).reshape(3, 1, 1), 0.9, 0.05)
+        return SimpleNamespace(labels=labels, probabilities=chances)
+
+
+def test_calibration_is_told_where_there_are_probabilities():
+    report = evaluate(Sure(), samples())
+    accuracy = report.pooled.accuracy
+    assert report.reliability.ece == pytest.approx(abs(0.9 - accuracy))
+    assert "calibration error" in report.table()
+    assert report.to_dict()["calibration"]["ece"] == report.reliability.ece
+    assert evaluate(Rounded(), samples()).to_dict()["calibration"] is None
+
+
+def test_csv_has_a_row_an_image_and_class_with_the_worst_image_first():
+    good = samples(1)[0]
+    good = Sample(good.image, np.where(good.labels > 0, good.image, 0), name="good")
+    rows = list(csv.DictReader(io.StringIO(evaluate(Rounded(), [good, *samples(1, highest=2)]).to_csv())))
+    assert [row["image"] for row in rows] == ["image0"] * 3 + ["good"] * 3
+    assert [row["class"] for row in rows[:3]] == ["matrix", "pore", "fibre"]
+    assert rows[2]["dice"] == ""
+    assert float(rows[3]["dice"]) == 1
+
+
+def test_an_interval_needs_five_specimens_and_one_split_is_called_so():
+    few, many = evaluate(Rounded(), samples()), evaluate(Rounded(), [*samples(1), *map(renamed, range(6))])
+    assert "No confidence interval" in few.table()
+    assert "95 % interval of the mean Dice" in many.table()
+    low, high = many.interval()[0]
+    assert low < many.mean()[0] < high
+    assert few.to_dict()["split"] == "one split, ± 5–10 points"
+
+
+def renamed(number):
+    return replace(samples(1)[0], group=f"specimen {number}")
+
+
 def test_progress_counts_the_images():
     seen = []
     evaluate(Rounded(), samples(3), progress=lambda done, total: seen.append((done, total)))
@@ -85,6 +158,19 @@ def test_the_table_has_every_class_and_image_and_says_what_one_split_is_worth():
     table = evaluate(Rounded(), samples()).table()
     for word in ("matrix", "pore", "fibre", "image0", "image3", "±", "2 group(s)", "5–10 points"):
         assert word in table
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"metrics": ("dice", "beauty")}, "no figure called 'beauty'"),
+        ({"tolerance": 0}, "tolerance of 0"),
+        ({"tolerance_um": -1}, "tolerance of -1"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(options, reason):
+    with pytest.raises(InputError, match=reason):
+        evaluate(Rounded(), samples(), **options)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -78,6 +79,25 @@ class Model:
             device=self._device,
             precision=self._precision,
         )
+
+    def calibrated(self, temperature: float) -> Model:
+        """The same network with a temperature, which its probabilities and its bundle carry from then on.
+
+        Parameters
+        ----------
+        temperature
+            What logits are divided by, in place of any earlier one: ``calibrate(…)`` of this very model fits it. Labels
+            do not change.
+
+        Raises
+        ------
+        InputError
+            The temperature is not positive and finite.
+        """
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise InputError(f"a temperature of {temperature:g} cannot be used; give a number above 0.")
+        card = self.card.model_copy(update={"temperature": float(temperature)})
+        return Model(self.network, card, device=self._device, precision=self._precision)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the model as a bundle (a folder, or one ``.zip``); see ``models.save_bundle``."""
@@ -161,7 +181,7 @@ class Model:
             volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit)
             sink = open_sink(Path(out), volume, overwrite, source)
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
-        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, uncertainty)
+        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, uncertainty, self.card.temperature)
         done = run.execute(progress, cancel)
         return Segmentation(
             labels=run.labels,

@@ -16,6 +16,7 @@ from napari_anneal.inference.predictor import Cancelled, Predictor
 from napari_anneal.inference.segmentation import normalised_entropy
 from napari_anneal.inference.tiles import TilePlan
 from napari_anneal.samples.normalisation import standardise
+from napari_anneal.validation.calibration import with_temperature
 
 __all__ = ["SegmentationRun"]
 
@@ -32,10 +33,12 @@ class SegmentationRun:
         sink: LabelSink | None,
         keep_probabilities: bool,
         keep_uncertainty: bool,
+        temperature: float = 1.0,
     ) -> None:
         self._predictor, self._planes, self._plan = predictor, planes, plan
         self._dtype, self._sink = dtype, sink
         self._keep_probabilities, self._keep_uncertainty = keep_probabilities, keep_uncertainty
+        self._temperature = temperature
         self.labels: Any = None
         self.probabilities: npt.NDArray[np.float32] | None = None
         self.uncertainty: npt.NDArray[np.float32] | None = None
@@ -93,6 +96,9 @@ class SegmentationRun:
             self.labels[where] = labels
         else:
             self._sink.write(z, labels)
+        if self._temperature != 1 and (self._keep_probabilities or self._keep_uncertainty):
+            # After the labels: rounding must not turn a near tie round.
+            probabilities = with_temperature(probabilities, self._temperature)
         if self.probabilities is not None:
             self.probabilities[:, where] = probabilities
         if self.uncertainty is not None:

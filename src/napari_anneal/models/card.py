@@ -49,6 +49,9 @@ class BundleCard(BaseModel):
     architecture: ArchitectureSpec
     classes: tuple[str, ...] = Field(description="Class names in order: label k is classes[k - 1].")
     colours: tuple[str, ...] = Field((), description="Colour of each class, #rrggbb.")
+    temperature: float = Field(
+        1.0, gt=0, allow_inf_nan=False, description="What logits are divided by for calibrated probabilities."
+    )
     normalisation: str = Field(NORMALISATION, description="How grey values become network input.")
     spacing: tuple[float, ...] | None = Field(None, description="Pixel size of the training images (Y, X).")
     recipe: dict[str, Any] = Field(default_factory=dict, description="The full fine-tuning recipe.")

@@ -19,7 +19,7 @@ from napari_anneal.training.events import Event
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_split
-from napari_anneal.validation.evaluate import plain, quiet
+from napari_anneal.validation.report import plain, quiet
 
 __all__ = ["CrossValidation", "cross_validate"]
 

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+from napari_anneal.validation.bootstrap import group_interval
+from napari_anneal.validation.calibration import Calibration, Reliability, calibrate, reliability
+from napari_anneal.validation.centre_lines import cl_dice
+from napari_anneal.validation.contours import boundary_f1, boundary_iou
 from napari_anneal.validation.controls import ClassicalControl, fit_classical
-from napari_anneal.validation.evaluate import ImageScores, Report, evaluate
+from napari_anneal.validation.evaluate import evaluate
+from napari_anneal.validation.figures import ALL_METRICS, DEFAULT_METRICS
 from napari_anneal.validation.metrics import Scores, confusion_matrix, scores_from_confusion
+from napari_anneal.validation.objects import Matches, Partition, compare_partitions, match_objects
+from napari_anneal.validation.report import ImageScores, Report
 from napari_anneal.validation.splits import Fold, SplitPlan, SplitReport, group_split
+from napari_anneal.validation.surfaces import surface_dice
 
 __all__ = [
+    "ALL_METRICS",
+    "DEFAULT_METRICS",
+    "Calibration",
     "ClassicalControl",
     "Fold",
     "ImageScores",
+    "Matches",
+    "Partition",
+    "Reliability",
     "Report",
     "Scores",
     "SplitPlan",
     "SplitReport",
+    "boundary_f1",
+    "boundary_iou",
+    "calibrate",
+    "cl_dice",
+    "compare_partitions",
     "confusion_matrix",
     "evaluate",
     "fit_classical",
+    "group_interval",
     "group_split",
+    "match_objects",
+    "reliability",
     "scores_from_confusion",
+    "surface_dice",
 ]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from napari_anneal.errors import InputError
 
-__all__ = ["METRICS", "Scores", "confusion_matrix", "scores_from_confusion"]
+__all__ = ["METRICS", "Scores", "as_label_maps", "confusion_matrix", "scores_from_confusion"]
 
 METRICS = ("iou", "dice", "precision", "recall")
 
@@ -59,6 +59,15 @@ def confusion_matrix(labels: Any, prediction: Any, n_classes: int) -> npt.NDArra
     InputError
         Shapes differ, values outside 1…K, or numbers that are not whole.
     """
+    truth, guess = as_label_maps(labels, prediction, n_classes)
+    painted = truth != 0
+    rows, columns = truth[painted].astype(np.int64), guess[painted].astype(np.int64)
+    counts = np.bincount((rows - 1) * n_classes + columns - 1, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def as_label_maps(labels: Any, prediction: Any, n_classes: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Painted labels and prediction as arrays that can be compared, or `InputError`; see `confusion_matrix`."""
     truth, guess = np.asarray(labels), np.asarray(prediction)
     if truth.shape != guess.shape:
         raise InputError(
@@ -67,16 +76,14 @@ def confusion_matrix(labels: Any, prediction: Any, n_classes: int) -> npt.NDArra
     if truth.dtype.kind not in "bui" or guess.dtype.kind not in "bui":
         raise InputError(f"labels and prediction must be whole numbers, not {truth.dtype} and {guess.dtype}.")
     painted = truth != 0
-    rows, columns = truth[painted].astype(np.int64), guess[painted].astype(np.int64)
-    for role, values in (("labels", rows), ("the prediction", columns)):
+    for role, values in (("labels", truth[painted]), ("the prediction", guess[painted])):
         if values.size and not (values.min() >= 1 and values.max() <= n_classes):
             wrong = values[(values < 1) | (values > n_classes)][0]
             raise InputError(
                 f"{role} holds class {wrong}, but there are {n_classes} classes (1…{n_classes}); "
                 "check that labels and model have the same classes."
             )
-    counts = np.bincount((rows - 1) * n_classes + columns - 1, minlength=n_classes**2)
-    return counts.reshape(n_classes, n_classes).astype(np.int64)
+    return truth, guess
 
 
 def scores_from_confusion(confusion: npt.NDArray[np.int64]) -> Scores:

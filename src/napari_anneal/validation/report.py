@@ -1,0 +1,218 @@
+"""What `evaluate` found: figures per image and class, their mean, spread and interval, as table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.validation.bootstrap import MIN_GROUPS, group_interval
+from napari_anneal.validation.calibration import Reliability
+from napari_anneal.validation.figures import LOWER_IS_BETTER
+from napari_anneal.validation.metrics import METRICS, Scores, scores_from_confusion
+
+__all__ = ["ONE_SPLIT", "ImageScores", "Report", "plain", "quiet"]
+
+FloatArray = npt.NDArray[np.float64]
+
+ONE_SPLIT = "one split, ± 5–10 points"
+# Columns of figures that fit beside each other in a terminal.
+COLUMNS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class ImageScores:
+    """The figures of one image.
+
+    Attributes
+    ----------
+    name, group
+        Of the sample.
+    confusion
+        int64 ``(K, K)``, row = painted class - 1, column = predicted class - 1.
+    extra
+        Figures that the confusion matrix does not hold, by name, float64 ``(K,)``; for a stack their mean over the
+        painted slices that have them.
+    reliability
+        Painted pixels by confidence; ``None`` where the model gave no probabilities.
+    """
+
+    name: str
+    group: str
+    confusion: npt.NDArray[np.int64]
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+    reliability: Reliability | None = None
+
+    @cached_property
+    def scores(self) -> Scores:
+        """Figures per class; ``nan`` where the class is not painted in this image."""
+        return scores_from_confusion(self.confusion)
+
+    def figure(self, metric: str) -> FloatArray:
+        """One figure per class, ``(K,)``; ``nan`` is n/a."""
+        return np.asarray(getattr(self.scores, metric) if metric in METRICS else self.extra[metric], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Figures of a model on a set of images.
+
+    ``mean`` and ``std`` are taken over the images that have the figure, ``pooled`` over all pixels at once.
+
+    Attributes
+    ----------
+    classes
+        Class names in order.
+    images
+        The images.
+    metrics
+        Names of the figures, in the order of the table.
+    tolerance
+        Of the boundary figures, as text with its unit.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[ImageScores, ...]
+    metrics: tuple[str, ...] = METRICS
+    tolerance: str = ""
+
+    @property
+    def pooled(self) -> Scores:
+        """Figures of all painted pixels together."""
+        return scores_from_confusion(np.sum([image.confusion for image in self.images], axis=0))
+
+    @property
+    def reliability(self) -> Reliability | None:
+        """All painted pixels by confidence; ``None`` where an image has no probabilities."""
+        parts = [image.reliability for image in self.images]
+        known = [part for part in parts if part is not None]
+        return sum(known[1:], known[0]) if known and len(known) == len(parts) else None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Group of each image; an image without one is a group of its own."""
+        return tuple(image.group.strip() or f"\0{number}" for number, image in enumerate(self.images))
+
+    def mean(self, metric: str = "dice") -> FloatArray:
+        """Mean over images, per class ``(K,)``."""
+        return quiet(np.nanmean, self.values(metric))
+
+    def std(self, metric: str = "dice") -> FloatArray:
+        """Standard deviation over images (n - 1), per class ``(K,)``; ``nan`` for fewer than two images."""
+        return quiet(np.nanstd, self.values(metric), ddof=1)
+
+    def interval(self, metric: str = "dice", level: float = 0.95, seed: int = 0) -> FloatArray:
+        """Confidence interval of the mean by resampling groups, ``(K, 2)``; ``nan`` below five groups."""
+        return group_interval(self.values(metric), self.groups, level=level, seed=seed)
+
+    def values(self, metric: str) -> FloatArray:
+        """The figure of every image and class, ``(images, K)``."""
+        return np.array([image.figure(metric) for image in self.images])
+
+    @property
+    def worst_first(self) -> tuple[int, ...]:
+        """Numbers of the images by mean Dice over the classes they have, the worst first."""
+        return tuple(sorted(range(len(self.images)), key=lambda i: self.images[i].scores.mean("dice")))
+
+    def table(self) -> str:
+        """Plain text: a row a class with mean ± std, then a row an image with its Dice per class, worst first."""
+        width = max(14, *(len(name) + 2 for name in (*self.classes, *(i.name for i in self.images))))
+        lines: list[str] = []
+        for first in range(0, len(self.metrics), COLUMNS):
+            shown = self.metrics[first : first + COLUMNS]
+            cell = max(17, *(len(metric) + 2 for metric in shown))
+            lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{metric:>{cell}}" for metric in shown)]
+            for k, name in enumerate(self.classes):
+                cells = (f"{_number(self.mean(m)[k])} ± {_number(self.std(m)[k])}" for m in shown)
+                lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
+        columns = [max(9, len(name) + 2) for name in self.classes]
+        heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
+        lines += ["", f"{'image (Dice)':<{width}}{'group':<14}{heads}"]
+        for image in (self.images[i] for i in self.worst_first):
+            dice = zip(image.scores.dice, columns, strict=True)
+            cells = (f"{_number(value):>{column}}" for value, column in dice)
+            lines.append(f"{image.name:<{width}}{image.group or '-':<14}" + "".join(cells))
+        return "\n".join([*lines, "", *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What the numbers are, below the table."""
+        groups = len(set(self.groups))
+        notes = [
+            f"mean ± standard deviation, {len(self.images)} image(s) of {groups} group(s), painted pixels only;",
+            f"n/a: the class is not painted there. This is {ONE_SPLIT}: another one may differ by as much.",
+        ]
+        if groups >= MIN_GROUPS:
+            ends = zip(self.classes, self.interval(), strict=True)
+            spans = (f"{name} {_number(low)}–{_number(high)}" for name, (low, high) in ends)
+            notes.append(f"95 % interval of the mean Dice, groups resampled: {', '.join(spans)}.")
+        else:
+            notes.append(f"No confidence interval: that takes {MIN_GROUPS} groups (specimens) or more.")
+        if self.reliability is not None:
+            notes.append(f"Expected calibration error {self.reliability.ece:.3f} ({len(self.reliability.count)} bins).")
+        if lower := [metric for metric in self.metrics if metric in LOWER_IS_BETTER]:
+            notes.append(f"Lower is better: {', '.join(lower)}.")
+        if self.tolerance:
+            notes.append(f"Boundary figures at a tolerance of {self.tolerance}.")
+        return notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
+        pooled, calibration = self.pooled, self.reliability
+        return {
+            "classes": list(self.classes),
+            "split": ONE_SPLIT,
+            "metrics": list(self.metrics),
+            "tolerance": self.tolerance or None,
+            "mean": {m: plain(self.mean(m)) for m in self.metrics},
+            "std": {m: plain(self.std(m)) for m in self.metrics},
+            "interval_95": {m: [plain(ends) for ends in self.interval(m)] for m in self.metrics},
+            "pooled": {**{m: plain(getattr(pooled, m)) for m in METRICS}, "accuracy": pooled.accuracy},
+            "calibration": None if calibration is None else calibration.to_dict(),
+            "images": [
+                {
+                    "name": image.name,
+                    "group": image.group,
+                    **{m: plain(image.figure(m)) for m in self.metrics},
+                    "accuracy": image.scores.accuracy,
+                    "ece": None if image.reliability is None else image.reliability.ece,
+                    "confusion": image.confusion.tolist(),
+                }
+                for image in self.images
+            ],
+        }
+
+    def to_csv(self) -> str:
+        """One row an image and class, a column a figure, the worst image first; empty cells for n/a."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["image", "group", "class", *self.metrics])
+        for image in (self.images[i] for i in self.worst_first):
+            figures = [image.figure(metric) for metric in self.metrics]
+            for k, name in enumerate(self.classes):
+                cells = ("" if np.isnan(values[k]) else f"{values[k]:.6g}" for values in figures)
+                writer.writerow([image.name, image.group, name, *cells])
+        return text.getvalue()
+
+
+def quiet(function: Callable[..., Any], values: FloatArray, **options: Any) -> FloatArray:
+    """Nanmean and nanstd over images or folds, without NumPy's warning for a class that none of them has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result: FloatArray = function(values, axis=0, **options)
+    return result
+
+
+def plain(values: FloatArray) -> list[float | None]:
+    """Numbers for JSON, with ``None`` for n/a."""
+    return [None if np.isnan(v) else float(v) for v in values]
+
+
+def _number(value: float) -> str:
+    return "n/a" if np.isnan(value) else f"{value:.3f}"
