@@ -21,6 +21,7 @@ _HOME = {
     "RecipeRanges": "synthesis",
     "Sample": "samples",
     "SyntheticStream": "synthesis",
+    "cascade": "training",
     "cross_validate": "training",
     "evaluate": "validation",
     "fine_tune": "training",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream as SyntheticStream
     from napari_anneal.synthesis import synthesize as synthesize
     from napari_anneal.training import FineTuneRecipe as FineTuneRecipe
+    from napari_anneal.training import cascade as cascade
     from napari_anneal.training import cross_validate as cross_validate
     from napari_anneal.training import fine_tune as fine_tune
     from napari_anneal.validation import evaluate as evaluate

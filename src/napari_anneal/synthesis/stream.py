@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_anneal.synthesis.microstructure import Microstructure, check_seed, synthesize
+from napari_anneal.synthesis.microstructure import CLASSES, Microstructure, check_seed, synthesize
 from napari_anneal.synthesis.randomization import RecipeRanges
 from napari_anneal.synthesis.recipe import MicrostructureRecipe
 
@@ -33,6 +33,13 @@ class SyntheticStream:
         check_seed(seed)
         self.ranges = RecipeRanges() if ranges is None else ranges
         self.seed = int(seed)
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        """Names of labels 1 and 2; of mixed kinds what they have in common."""
+        kind = self.ranges.kind
+        kinds = {kind} if isinstance(kind, str) else set(kind.options)
+        return CLASSES[kinds.pop()] if len(kinds) == 1 else ("inside", "boundary or object")
 
     def recipe(self, index: int) -> tuple[MicrostructureRecipe, int]:
         """Return the recipe and the seed of image ``index``; ``synthesize`` of the two is ``stream[index]``."""

@@ -1,5 +1,7 @@
 """Fine-tuning as continued optimization: the recipe, the loop that follows it, and the events it tells."""
 
+from napari_anneal.training.arrows import Arrow, Cascade
+from napari_anneal.training.cascade import cascade, run_arrows
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.cross_validation import CrossValidation, cross_validate
 from napari_anneal.training.lr_finder import RateCurve, find_rate, with_head_rate
@@ -10,15 +12,19 @@ from napari_anneal.training.stages import Stage
 
 __all__ = [
     "PRESETS",
+    "Arrow",
+    "Cascade",
     "CrossValidation",
     "FineTuneRecipe",
     "RateCurve",
     "Run",
     "RunControl",
     "Stage",
+    "cascade",
     "cross_validate",
     "find_rate",
     "fine_tune",
     "recommend",
+    "run_arrows",
     "with_head_rate",
 ]

@@ -11,11 +11,11 @@ import numpy as np
 
 from napari_anneal.models.lineage import Link
 from napari_anneal.samples.sample import Sample
-from napari_anneal.synthesis import RecipeRanges, SyntheticStream
+from napari_anneal.synthesis import MicrostructureRecipe, RecipeRanges, SyntheticStream
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.setup import Prepared
 
-__all__ = ["STREAM", "fingerprints", "link_of_run", "stream_as_data"]
+__all__ = ["STREAM", "fingerprints", "link_of_run", "stream_as_data", "stream_from_data"]
 
 # Under this name the card keeps the fingerprint of a synthetic stream.
 STREAM = "synthetic stream"
@@ -68,6 +68,19 @@ def stream_as_data(stream: SyntheticStream) -> dict[str, Any]:
     """A stream as plain data: its recipe or ranges, under that name, and its seed."""
     kind = "ranges" if isinstance(stream.ranges, RecipeRanges) else "recipe"
     return {kind: stream.ranges.model_dump(mode="json"), "seed": stream.seed}
+
+
+def stream_from_data(told: dict[str, Any]) -> SyntheticStream:
+    """The stream that `stream_as_data` was made of.
+
+    Raises
+    ------
+    InputError
+        It is of a version whose settings this one does not know.
+    """
+    if "ranges" in told:
+        return SyntheticStream(RecipeRanges.model_validate(told["ranges"]), told["seed"])
+    return SyntheticStream(MicrostructureRecipe.model_validate(told.get("recipe")), told.get("seed", 0))
 
 
 def _of_samples(samples: Sequence[Sample], indices: Sequence[int]) -> dict[str, str]:

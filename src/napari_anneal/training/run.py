@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def fine_tune(
     resume: bool = False,
     watch: npt.NDArray[Any] | None = None,
     control: RunControl | None = None,
+    probe: Callable[[int, Model], None] | None = None,
 ) -> Run:
     """Fine-tune a network on painted samples (or train one on a synthetic stream).
 
@@ -103,6 +104,8 @@ def fine_tune(
         run is the same, bit for bit.
     control
         Pauses the run, sends it on, or finishes it early, from another thread.
+    probe
+        Called after every epoch with its number and the network as it is then, to be scored and not to be changed.
 
     Raises
     ------
@@ -153,9 +156,14 @@ def fine_tune(
                 keeper.checkpoint()  # between two steps the state is whole
             return stopping or keeper.disk_full
 
+        def look(epoch: int) -> Iterator[Event]:
+            if watched is not None:
+                yield from watched.look(epoch)
+            if probe is not None:
+                probe(epoch, Model(network, keeper.card(), device, recipe.precision))
+
         finished = RunFinished("cancelled", 0, math.inf, 0.0)
         try:
-            look = None if watched is None else watched.look
             for event in train(state, prepared.data, recipe, loss_of, device, cancelled, control, look):
                 if isinstance(event, RunFinished):
                     finished = event

@@ -40,13 +40,12 @@ MIN_STEPS_PER_EPOCH = 8
 SMALLEST_PATCH = 64
 # Indices of a stream that training never reaches (at 8 patches a step, after 10⁸ steps) are its validation images.
 STREAM_VALIDATION = 1 << 30
-SYNTHETIC_CLASSES = ("grain", "boundary")
 SYNTHETIC_STEPS_PER_EPOCH = 50
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The checked ingredients of a run."""
+    """The checked ingredients of a run; ``held`` are the slices that judge it, whole, before they are cut to tiles."""
 
     data: TrainingSet
     classes: tuple[str, ...]
@@ -57,6 +56,7 @@ class Prepared:
     train_slices: int
     spacing: tuple[float, ...] | None
     notices: tuple[str, ...]
+    held: tuple[PreparedSlice, ...]
 
 
 def prepare_run(
@@ -111,6 +111,7 @@ def prepare_run(
         len(train_slices),
         samples[train[0]].spacing,
         tuple(notices),
+        tuple(held or train_slices),
     )
 
 
@@ -245,10 +246,11 @@ def _one_channel_count(samples: list[Sample], used: list[int]) -> int:
 
 def _prepare_stream(stream: SyntheticStream, recipe: FineTuneRecipe) -> Prepared:
     """Training on endless synthetic images: validated on images of the same stream far beyond those trained on."""
-    names = recipe.classes or SYNTHETIC_CLASSES
+    names = recipe.classes or stream.classes
     held = SyntheticPatches(stream, STREAM_VALIDATION)
     steps = recipe.steps_per_epoch or SYNTHETIC_STEPS_PER_EPOCH
     drawn = [held.draw(i) for i in range(validation_budget(recipe, steps))]
     tiles = [PreparedSlice(image, labels, i, None) for i, (image, labels) in enumerate(drawn)]
     data = TrainingSet(SyntheticPatches(stream), tiles, steps)
-    return Prepared(data, names, 1, None, (), (), 0, None, ("Validated on synthetic images never trained on.",))
+    notices = ("Validated on synthetic images never trained on.",)
+    return Prepared(data, names, 1, None, (), (), 0, None, notices, tuple(tiles))

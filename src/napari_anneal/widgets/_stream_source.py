@@ -30,12 +30,9 @@ class StreamSource:
     @property
     def classes(self) -> tuple[str, str]:
         """Names of labels 1 and 2."""
-        from napari_anneal.synthesis.microstructure import CLASSES
+        from napari_anneal.synthesis import SyntheticStream
 
-        kinds = (self.recipe.kind,) if isinstance(self.recipe.kind, str) else self.recipe.kind.options
-        if len(set(kinds)) > 1:
-            return ("inside", "boundary or object")
-        return CLASSES[kinds[0]]
+        return SyntheticStream(self.recipe, self.seed).classes
 
     def stream(self, patch: int) -> SyntheticStream:
         """The stream, of 2D images of ``patch`` pixels with grains as large as those of the recipe.

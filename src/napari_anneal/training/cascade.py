@@ -1,0 +1,313 @@
+"""``cascade``: ImageNet → synthetic → real as one call, each arrow a run that starts from the one before.
+
+Arrows are data (a source, a recipe), so there may be more of them: across microscopes, or none synthetic. After every
+arrow all tasks are scored, which says what was gained and what was forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from napari_anneal.cancelling import CancelSignal
+from napari_anneal.errors import InputError
+from napari_anneal.inference import Model, load_model
+from napari_anneal.models.bundle import replace_card
+from napari_anneal.models.lineage import lineage_of
+from napari_anneal.samples.placing import remove
+from napari_anneal.samples.sample import Sample
+from napari_anneal.synthesis import SyntheticStream
+from napari_anneal.training.arrows import (
+    Arrow,
+    ArrowFinished,
+    ArrowStarted,
+    Cascade,
+    CascadeEvent,
+    Start,
+    TaskScored,
+    cascade_arrows,
+    is_model,
+)
+from napari_anneal.training.cascade_record import CascadeRecord
+from napari_anneal.training.checkpoint import has_checkpoint, remove_checkpoints
+from napari_anneal.training.control import RunControl
+from napari_anneal.training.events import Notice
+from napari_anneal.training.finished_run import ENDED, read_finished_run
+from napari_anneal.training.forgetting import Kept, Task, all_kept, score_task, task_of, task_of_link
+from napari_anneal.training.provenance import fingerprints
+from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.run import Run, fine_tune
+from napari_anneal.training.run_folder import create_folder, free_folder
+from napari_anneal.training.run_lock import locked
+from napari_anneal.training.setup import prepare_run
+from napari_anneal.validation import SplitPlan
+
+__all__ = ["cascade", "run_arrows"]
+
+Listener = Callable[[CascadeEvent], None]
+
+
+def cascade(
+    samples: Sequence[Sample],
+    plan: SplitPlan | None = None,
+    recipe: FineTuneRecipe | None = None,
+    synthetic_recipe: FineTuneRecipe | None = None,
+    stream: SyntheticStream | None = None,
+    start: Start = "imagenet",
+    out: str | os.PathLike[str] | None = None,
+    on_event: Listener | None = None,
+    cancel: CancelSignal | None = None,
+    resume: bool = False,
+    then: Sequence[Arrow] = (),
+    score_every: int = 0,
+    watch: npt.NDArray[Any] | None = None,
+) -> Cascade:
+    """Fine-tune on synthetic microstructures, then on painted samples, then on what comes ``then``.
+
+    Parameters
+    ----------
+    samples, plan, recipe
+        Of the real arrow, as for `fine_tune`; gold samples are never touched. ``recipe``: ``None`` is canonical.
+    synthetic_recipe
+        Of the synthetic arrow. ``None``: canonical (from scratch: the preset scratch), with network, patch, batch and
+        seed of ``recipe``. The head is kept from one arrow to the next where their classes have the same names.
+    stream
+        The synthetic images. ``None``: grains with every setting drawn anew (``RecipeRanges``), in patches. From a
+        start that is a model already, ``None`` leaves the synthetic arrow out.
+    start
+        ``"imagenet"``, ``None`` (scratch), a shipped model's name, a bundle, a weights file or a ``Model``.
+    out
+        Folder to create, with one run an arrow (``1-synthetic``, ``2-real``, …) and ``cascade.json``.
+    on_event, cancel, resume, then, score_every, watch
+        As for `run_arrows`, where ``then`` are arrows to add at the end.
+
+    Raises
+    ------
+    AnnealError
+        As `run_arrows`.
+    """
+    arrows = cascade_arrows(samples, plan, recipe, synthetic_recipe, stream, start, then)
+    return run_arrows(arrows, start, out, on_event, cancel, resume, score_every, watch)
+
+
+def run_arrows(
+    arrows: Sequence[Arrow],
+    start: Start = None,
+    out: str | os.PathLike[str] | None = None,
+    on_event: Listener | None = None,
+    cancel: CancelSignal | None = None,
+    resume: bool = False,
+    score_every: int = 0,
+    watch: npt.NDArray[Any] | None = None,
+) -> Cascade:
+    """Run one arrow after the other, each from the model of the one before, and score every task after each.
+
+    Parameters
+    ----------
+    arrows
+        At least one; their names differ.
+    start
+        Of the first arrow, as for `fine_tune`.
+    out
+        Folder to create for one run an arrow, ``<number>-<name>``, and ``cascade.json``; ``None``: nothing is written.
+    on_event
+        Called in this thread with ``ArrowStarted``, the events of that arrow's run, ``TaskScored`` and
+        ``ArrowFinished``; ``ArrowStarted.control`` pauses that run, or finishes it early so that the next one begins.
+    cancel
+        Asked before every step. The arrow under way ends with its best weights so far, and the cascade with it.
+    resume
+        Go on with the cascade in ``out``: finished arrows are not run again, the interrupted one goes on from its
+        checkpoint. On a CPU the result is, bit for bit, that of a cascade that was never interrupted.
+    score_every
+        Epochs between two scores of the earlier tasks while an arrow goes; 0: only after it.
+    watch
+        As for `fine_tune`.
+
+    Raises
+    ------
+    InputError
+        No arrows, two of one name, nothing to resume, or a finished arrow of other data, recipe or start. All data are
+        checked before the first step.
+    AnnealError
+        As `fine_tune`.
+    """
+    arrows = tuple(arrows)
+    if not arrows:
+        raise InputError("a cascade without arrows does nothing; give at least one.")
+    names = [arrow.name for arrow in arrows]
+    if len(set(names)) < len(names):
+        raise InputError(f"the arrows {', '.join(names)} must have different names.")
+    folder = Path(out) if resume and out is not None else free_folder(out)
+    record = CascadeRecord.of(arrows, start)
+    if resume:
+        if folder is None:
+            raise InputError("there is nothing to resume without a folder; say which cascade (out) is to go on.")
+        record.go_on(folder)
+    tasks = tuple(task_of(arrow.name, arrow.source, arrow.plan, arrow.recipe) for arrow in arrows)
+    running = _Running(arrows, tasks, start, folder, record, on_event, cancel, score_every, watch)
+    create_folder(folder)
+    try:
+        with locked(folder):
+            return running.run(resume)
+    finally:
+        if folder is not None and not any(path.is_dir() for path in folder.iterdir()):
+            remove(folder)  # it came to nothing: the start could not be had
+
+
+class _Running:
+    """A cascade while it goes."""
+
+    def __init__(
+        self,
+        arrows: tuple[Arrow, ...],
+        tasks: tuple[Task, ...],
+        start: Start,
+        folder: Path | None,
+        record: CascadeRecord,
+        on_event: Listener | None,
+        cancel: CancelSignal | None,
+        score_every: int,
+        watch: npt.NDArray[Any] | None,
+    ) -> None:
+        self.arrows, self.tasks, self.start = arrows, list(tasks), start
+        self.folder, self.record = folder, record
+        self.on_event, self.cancel, self.score_every, self.watch = on_event, cancel, score_every, watch
+        self.runs: list[Run] = []
+
+    def run(self, resume: bool) -> Cascade:
+        """Run what is not finished yet."""
+        model = self.start
+        if is_model(model):
+            model = self._score_start(model)
+        self.record.write(self.folder)
+        for number, arrow in enumerate(self.arrows, start=1):
+            if self.runs and self._cancelled:
+                break
+            run = self._run_arrow(number, arrow, model, resume)
+            self.runs.append(run)
+            if run.reason in ENDED:
+                self._score(arrow)
+            self.record.write(self.folder, self._so_far)
+            self._tell(ArrowFinished(number, len(self.arrows), arrow.name, run.reason, self._kept(arrow)))
+            if run.reason not in ENDED:
+                break
+            model = run.model
+        return self._so_far
+
+    def _run_arrow(self, number: int, arrow: Arrow, start: Start, resume: bool) -> Run:
+        """Run an arrow, go on with it, or find it finished."""
+        folder = None if self.folder is None else self.folder / f"{number}-{arrow.name}"
+        control = RunControl()
+        done = None
+        if resume and folder is not None:
+            done = read_finished_run(folder)
+            if done is None and folder.exists() and not has_checkpoint(folder):
+                remove(folder)  # it was interrupted before there was anything to go on from
+        self._tell(ArrowStarted(number, len(self.arrows), arrow.name, control, done is not None))
+        if done is not None and folder is not None:
+            self._check(done, arrow, start, folder)
+            remove_checkpoints(folder)
+            return done
+        return fine_tune(
+            arrow.source,
+            arrow.plan,
+            arrow.recipe,
+            start,
+            folder,
+            on_event=self._tell,
+            cancel=self.cancel,
+            resume=resume and folder is not None and folder.exists(),
+            watch=self.watch,
+            control=control,
+            probe=self._during(arrow) if self.score_every else None,
+        )
+
+    def _check(self, done: Run, arrow: Arrow, start: Start, folder: Path) -> None:
+        """Refuse to build on an arrow that is finished, but of another recipe, other data or another start."""
+        card = done.model.card
+        recipe = json.loads(json.dumps(arrow.recipe.model_dump(mode="json")))
+        differs = "recipe" if recipe != card.recipe else ""
+        prepared = prepare_run(arrow.source, arrow.plan, arrow.recipe)
+        if fingerprints(arrow.source, prepared) != card.fingerprints:
+            differs = "set of images or labels"
+        if isinstance(start, Model) and card.lineage[:-1] != lineage_of(start.network, start.card):
+            differs = "start"
+        if differs:
+            raise InputError(
+                f"the arrow in {folder} is finished, but with another {differs}; resume with that, or choose another "
+                "folder."
+            )
+
+    def _score_start(self, start: Start) -> Model:
+        """Score the model that the cascade starts from, on its own task too where its lineage lets it be made again."""
+        model = start if isinstance(start, Model) else load_model(start)  # type: ignore[arg-type]
+        name = model.card.name or "start"
+        if name in self.record.names:
+            name = f"{name} (start)"
+        own = task_of_link(lineage_of(model.network, model.card)[-1], self.arrows[0].recipe)
+        if own is not None:
+            self.tasks.insert(0, replace(own, name=name))
+        if not self.record.after(name):
+            self._score_all(model, name)
+        return model
+
+    def _score(self, arrow: Arrow) -> None:
+        """Score a finished arrow, unless that is known already, and write it into its bundle."""
+        run = self.runs[-1]
+        if not self.record.after(arrow.name):
+            self._score_all(run.model, arrow.name)
+        for one in self._kept(arrow):
+            self._tell(Notice(one.sentence))
+        found = {
+            "tasks": [score.to_dict() for score in self.record.after(arrow.name)],
+            "kept": [one.to_dict() for one in self._kept(arrow)],
+        }
+        if found["tasks"] and any(run.model.card.metrics.get(key) != value for key, value in found.items()):
+            card = run.model.card.model_copy(update={"metrics": run.model.card.metrics | found})
+            if run.out is not None:
+                replace_card(run.out / "model", card)
+            self.runs[-1] = replace(run, model=Model(run.model.network, card))
+
+    def _score_all(self, model: Model, after: str) -> None:
+        for task in self.tasks:
+            score = score_task(model, task, after)
+            self.record.scores.append(score)
+            self._tell(TaskScored(score))
+
+    def _during(self, arrow: Arrow) -> Callable[[int, Model], None]:
+        """Return what scores the tasks learned before, every so many epochs of an arrow."""
+        earlier = [task for task in self.tasks if self.record.after(task.name)]
+
+        def probe(epoch: int, model: Model) -> None:
+            if epoch % self.score_every:
+                return
+            for task in earlier:
+                score = score_task(model, task, arrow.name, epoch)
+                self.record.add_during(score)
+                self._tell(TaskScored(score))
+            self.record.write(self.folder)
+
+        return probe
+
+    def _kept(self, arrow: Arrow) -> tuple[Kept, ...]:
+        """What was left of earlier tasks when this arrow had come to its end."""
+        later = {a.name for a in self.arrows[self.arrows.index(arrow) + 1 :]}
+        return all_kept([score for score in self.record.scores if score.after not in later])
+
+    @property
+    def _so_far(self) -> Cascade:
+        return Cascade(self.record.names, tuple(self.runs), tuple(self.record.scores), self.folder)
+
+    @property
+    def _cancelled(self) -> bool:
+        return self.cancel is not None and self.cancel.is_set()
+
+    def _tell(self, event: CascadeEvent) -> None:
+        if self.on_event is not None:
+            self.on_event(event)

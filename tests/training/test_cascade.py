@@ -1,0 +1,328 @@
+"""Arrow after arrow as one call: what it gives is what the runs give by hand, and an interruption changes no byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from painted_halves import SMALL, specimen
+
+from napari_anneal.errors import AnnealError, InputError, OutputError
+from napari_anneal.inference import load_model
+from napari_anneal.samples.sample import Sample
+from napari_anneal.synthesis import MicrostructureRecipe, SyntheticStream
+from napari_anneal.training import Arrow, FineTuneRecipe, cascade, fine_tune, keeper, run_arrows
+from napari_anneal.training.arrows import ArrowFinished, ArrowStarted, TaskScored, cascade_arrows
+from napari_anneal.training.events import EpochDone, Notice, RunStarted, StepDone
+from napari_anneal.training.forgetting import task_of
+from napari_anneal.training.run_lock import LOCK
+from napari_anneal.training.setup import STREAM_VALIDATION
+from napari_anneal.validation import evaluate, group_split
+
+GRAINS = ("grain", "boundary")
+
+
+def recipe(preset="scratch", epochs=1, **changes):
+    return FineTuneRecipe.from_preset(preset, epochs=epochs, **(SMALL | {"classes": GRAINS} | changes))
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return SyntheticStream(MicrostructureRecipe(shape=(32, 32), n_seeds=6), seed=3)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return [specimen(seed) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def plan(samples):
+    return group_split(samples, folds=3, gold=["g3"], seed=0)
+
+
+@pytest.fixture(scope="module")
+def arrows(samples, plan, stream):
+    return (Arrow("synthetic", stream, recipe(epochs=2)), Arrow("real", samples, recipe("full", 2), plan))
+
+
+@pytest.fixture(scope="module")
+def done(arrows, tmp_path_factory):
+    events, out = [], tmp_path_factory.mktemp("cascade") / "a"
+    result = run_arrows(arrows, None, out, events.append)
+    return result, events, out
+
+
+def weights(folder):
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def comparable(out):
+    """What is on disk of a cascade, but for times and their digests."""
+    told = json.loads((out / "cascade.json").read_text())
+    told["arrows"] = [{k: v for k, v in a.items() if k != "model"} for a in told["arrows"]]
+    for arrow in told["arrows"]:
+        arrow["best"].pop("seconds")
+    for link in told["lineage"]:
+        link.pop("created")
+    return told, weights(out / "1-synthetic"), weights(out / "2-real")
+
+
+def test_a_cascade_is_the_two_runs_done_by_hand(done, arrows, tmp_path):
+    result, _, out = done
+    first = fine_tune(arrows[0].source, None, arrows[0].recipe, None, tmp_path / "1")
+    fine_tune(arrows[1].source, arrows[1].plan, arrows[1].recipe, first.model, tmp_path / "2")
+    assert weights(out / "1-synthetic") == weights(tmp_path / "1")
+    assert weights(out / "2-real") == weights(tmp_path / "2")
+    assert result.complete
+    assert [run.reason for run in result.runs] == ["complete", "complete"]
+
+
+def test_the_chain_in_the_last_bundle_names_the_bundles_before(done, stream):
+    result, _, out = done
+    chain = json.loads((out / "2-real" / "model" / "bundle.json").read_text())["lineage"]
+    assert [link["kind"] for link in chain] == ["scratch", "synthetic", "real"]
+    assert chain[1]["weights"] == hashlib.sha256(weights(out / "1-synthetic")).hexdigest()
+    assert chain[1]["stream"]["seed"] == 3
+    assert chain[2]["train_groups"] + chain[2]["validation_groups"] != []
+    assert "g3" not in json.dumps(chain)
+    assert result.lineage.startswith("scratch (seed 0) → synthetic (seed 3) → real (")
+
+
+def test_forgetting_is_what_evaluate_says_of_the_bundles(done, arrows, samples, plan, stream):
+    result, _, out = done
+    count = arrows[0].recipe.validation_patches
+    held = [stream[STREAM_VALIDATION + i] for i in range(count)]
+    tasks = {
+        "synthetic": [Sample(made.image, made.labels) for made in held],
+        "real": [samples[i] for i in plan.folds[0].val],
+    }
+    assert [(s.task, s.after) for s in result.scores] == [(t, a) for a in tasks for t in tasks]
+    for score in result.scores:
+        number = 1 if score.after == "synthetic" else 2
+        report = evaluate(load_model(out / f"{number}-{score.after}" / "model"), tasks[score.task])
+        np.testing.assert_allclose(score.dice, report.mean("dice"), atol=2e-3)
+        assert score.images == len(tasks[score.task])
+        assert score.mean() == pytest.approx(np.nanmean(score.dice))
+    before, after = result.scores[0].mean(), result.scores[2].mean()
+    (one,) = result.kept
+    assert (one.task, one.before, one.after) == ("synthetic", before, after)
+    assert one.sentence.startswith(f"Kept {after:.2f} of {before:.2f} on the synthetic task")
+    assert one.sentence in result.table()
+
+
+def test_the_scores_are_in_the_record_the_bundle_and_the_events(done):
+    result, events, out = done
+    told = json.loads((out / "cascade.json").read_text())
+    metrics = load_model(out / "2-real" / "model").card.metrics
+    assert told["kept"] == metrics["kept"] == [one.to_dict() for one in result.kept]
+    assert told["scores"] == [s.to_dict() for s in result.scores]
+    assert metrics["tasks"] == told["scores"][2:]
+    assert result.model.card.metrics["kept"] == metrics["kept"]
+    assert [e.score for e in events if isinstance(e, TaskScored)] == list(result.scores)
+    assert any(isinstance(e, Notice) and e.text == result.kept[0].sentence for e in events)
+
+
+def test_events_tell_which_arrow_runs(done):
+    _, events, _ = done
+    marks = [e for e in events if isinstance(e, ArrowStarted | RunStarted | ArrowFinished)]
+    assert [type(e) for e in marks] == [ArrowStarted, RunStarted, ArrowFinished] * 2
+    assert [(e.number, e.total, e.name) for e in marks[::3]] == [(1, 2, "synthetic"), (2, 2, "real")]
+    assert [len(e.kept) for e in marks[2::3]] == [0, 1]
+
+
+def test_gold_images_are_never_read(arrows, samples, plan):
+    class Locked:
+        shape, dtype, ndim = (64, 64), np.dtype(np.uint8), 2
+
+        def __getitem__(self, index):
+            raise AssertionError("gold was read")
+
+        __array__ = __getitem__
+
+    gold = Sample(Locked(), samples[3].labels, group="g3", name="s3")
+    locked = Arrow("real", [*samples[:3], gold], arrows[1].recipe, plan)
+    assert run_arrows([arrows[0], locked]).complete
+
+
+@pytest.mark.parametrize("moment", [("synthetic", 1), ("synthetic", 4), ("real", 2), ("real", 6)])
+def test_a_cancelled_cascade_goes_on_to_the_same_bytes(done, arrows, tmp_path, moment):
+    cancel, at = threading.Event(), []
+
+    def listen(event):
+        if isinstance(event, ArrowStarted):
+            at[:] = [event.name]
+        if isinstance(event, StepDone) and (at[0], event.step) == moment:
+            cancel.set()
+
+    out = tmp_path / "a"
+    cut = run_arrows(arrows, None, out, listen, cancel)
+    last = moment == ("real", 6)  # the cancel came after the last step
+    assert cut.complete == last
+    assert cut.runs[-1].cancelled != last
+    assert len(cut.runs) == (1 if moment[0] == "synthetic" else 2)
+    assert cut.model.segment(arrows[1].source[0].image).labels.min() >= 1
+    before = [p.stat().st_mtime_ns for p in (out / "1-synthetic" / "model").iterdir()]
+    resumed = run_arrows(arrows, None, out, resume=True)
+    assert resumed.complete
+    assert comparable(out) == comparable(done[2])
+    if moment[0] == "real":
+        assert [p.stat().st_mtime_ns for p in (out / "1-synthetic" / "model").iterdir()] == before
+
+
+def test_what_a_kill_leaves_at_any_moment_goes_on_to_the_same_bytes(done, arrows, tmp_path, monkeypatch):
+    """The folder is copied after every event: what is on disk then is what a kill would leave."""
+    monkeypatch.setattr(keeper, "SAVE_EVERY_S", -1e9)
+    monkeypatch.setattr(keeper, "LEAST_WORK_PER_WRITE", 0.0)
+    out, copies = tmp_path / "a", []
+    kinds = (ArrowStarted, EpochDone, TaskScored, ArrowFinished)
+
+    def listen(event):
+        if isinstance(event, kinds) or (isinstance(event, StepDone) and event.step == 2):
+            copies.append(tmp_path / f"copy{len(copies)}")
+            shutil.copytree(out, copies[-1])
+            for lock in copies[-1].rglob(LOCK):  # its process is gone
+                lock.unlink()
+
+    run_arrows(arrows, None, out, listen)
+    assert comparable(out) == comparable(done[2])
+    assert len(copies) == 14
+    for copy in copies[::2]:
+        assert run_arrows(arrows, None, copy, resume=True).complete
+        assert comparable(copy) == comparable(done[2]), copy.name
+
+
+def test_a_finished_arrow_is_not_run_again_and_its_scores_stay(done, arrows, tmp_path):
+    out, events = tmp_path / "a", []
+    shutil.copytree(done[2], out)
+    result = run_arrows(arrows, None, out, events.append, resume=True)
+    assert [e.done for e in events if isinstance(e, ArrowStarted)] == [True, True]
+    assert not [e for e in events if isinstance(e, StepDone | TaskScored)]
+    assert result.to_dict()["scores"] == done[0].to_dict()["scores"]
+    assert [row["val_loss"] for row in result.runs[1].history] == [r["val_loss"] for r in done[0].runs[1].history]
+    assert result.runs[1].best == done[0].runs[1].best
+
+
+@pytest.mark.parametrize("change", ["recipe", "images", "start", "arrows", "nothing", "no folder", "damaged", "newer"])
+def test_going_on_with_another_cascade_is_refused(done, arrows, samples, tmp_path, change):
+    out = tmp_path / "a"
+    shutil.copytree(done[2], out)
+    record = out / "cascade.json"
+    if change == "damaged":
+        record.write_text(record.read_text()[:-40])
+    if change == "newer":
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"version": 99}))
+    first, second = arrows
+    given, start, folder, says = {
+        "recipe": ((Arrow("synthetic", first.source, recipe(epochs=3)), second), None, out, "another recipe"),
+        "images": ((first, Arrow("real", samples[::-1], second.recipe)), None, out, "images or labels"),
+        "start": (arrows, "voronoi", out, r"another start \(scratch, not voronoi\)"),
+        "arrows": ((second,), None, out, r"another arrows|other arrows"),
+        "nothing": (arrows, None, tmp_path, "no cascade in"),
+        "no folder": (arrows, None, None, "without a folder"),
+        "damaged": (arrows, None, out, r"cascade\.json is damaged"),
+        "newer": (arrows, None, out, "newer napari-anneal"),
+    }[change]
+    with pytest.raises(InputError, match=says):
+        run_arrows(given, start, folder, resume=True)
+    assert weights(out / "2-real") == weights(done[2] / "2-real")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"), [((), "without arrows"), (("a", "a"), "different names"), (("../a",), "cannot be called")]
+)
+def test_arrows_that_cannot_be_run_are_one_sentence(arrows, names, says):
+    with pytest.raises(InputError, match=says):
+        run_arrows([Arrow(name, arrows[0].source, arrows[0].recipe) for name in names])
+
+
+def test_bad_data_of_a_later_arrow_are_found_before_the_first_step(arrows, tmp_path):
+    unpainted = Sample(np.random.default_rng(0).random((64, 64)), np.zeros((64, 64), int))
+    events = []
+    with pytest.raises(InputError, match="no painted labels"):
+        run_arrows([arrows[0], Arrow("real", [unpainted], recipe())], None, tmp_path / "a", events.append)
+    assert events == []
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_start_that_cannot_be_had_leaves_no_folder(arrows, tmp_path):
+    with pytest.raises(AnnealError, match="no weights file"):
+        run_arrows(arrows, tmp_path / "nothing.pth", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    with pytest.raises(OutputError, match="not empty"):
+        run_arrows(arrows, None, tmp_path / "used")
+
+
+def test_other_classes_are_scored_by_their_shared_names_or_said_to_be_na(arrows, samples):
+    """Across microscopes: the second knows one class by the same name, the third none."""
+    given = [
+        Arrow("a", samples[:2], recipe(classes=("matrix", "pore"))),
+        Arrow("b", samples[2:], recipe(classes=("crack", "pore"))),
+        Arrow("c", samples[2:], recipe(classes=("x", "y"))),
+    ]
+    result = run_arrows(given)
+    found = {(s.task, s.after): s for s in result.scores}
+    shared = found["a", "b"]
+    assert shared.classes == ("pore",)
+    # By hand: both calls of "pore" are label 2, and what b calls "crack" is no class of the task.
+    held = task_of("a", samples[:2], None, given[0].recipe).samples
+    dice = []
+    for sample in held:
+        guess, truth = result.runs[1].model.segment(sample.image).labels == 2, np.asarray(sample.labels)
+        hit = (guess & (truth == 2)).sum()
+        dice.append(2 * hit / ((guess & (truth > 0)).sum() + (truth == 2).sum()))
+    assert shared.dice[0] == pytest.approx(np.mean(dice))
+    assert "head was replaced" in found["a", "c"].why_not
+    kept = {one.task: one for one in result.kept}
+    assert kept["a"].to_dict()["after"] is None
+    assert "cannot be said" in kept["a"].sentence
+    assert "n/a" in result.table()
+    json.dumps(result.to_dict())
+
+
+def test_from_a_model_the_synthetic_arrow_is_left_out_and_its_task_made_again(done, samples, plan, tmp_path):
+    start = done[2] / "1-synthetic" / "model"
+    result = cascade(samples, plan, recipe("full", 1), start=start, out=tmp_path / "a")
+    assert result.names == ("real",)
+    assert [(s.task, s.after) for s in result.scores[:2]] == [("1-synthetic", "1-synthetic"), ("real", "1-synthetic")]
+    assert result.scores[0].dice == pytest.approx(done[0].scores[0].dice, abs=1e-3)
+    assert result.kept[0].task == "1-synthetic"
+    assert [link.kind for link in result.model.card.lineage] == ["scratch", "synthetic", "real"]
+
+
+def test_the_arrows_of_the_default_cascade(samples, plan, stream):
+    real = recipe("canonical", 6)
+    synthetic, second = cascade_arrows(samples, plan, real)
+    assert (synthetic.name, second.name) == ("synthetic", "real")
+    assert synthetic.source.ranges.shape == (32, 32)
+    assert synthetic.recipe.preset == "canonical"
+    assert synthetic.recipe.classes == GRAINS
+    assert (synthetic.recipe.encoder, synthetic.recipe.patch) == (real.encoder, real.patch)
+    assert cascade_arrows(samples, plan, real, start=None)[0].recipe.preset == "scratch"
+    assert [a.name for a in cascade_arrows(samples, plan, real, start="voronoi")] == ["real"]
+    continued = cascade_arrows(samples, plan, real, stream=stream, start="voronoi", then=(Arrow("b", samples, real),))
+    assert [a.name for a in continued] == ["synthetic", "real", "b"]
+
+
+def test_scoring_on_the_way_changes_no_byte_and_finishing_an_arrow_begins_the_next(done, arrows, tmp_path):
+    events, out = [], tmp_path / "a"
+    run_arrows(arrows, None, out, events.append, score_every=1)
+    assert weights(out / "2-real") == weights(done[2] / "2-real")
+    on_the_way = [e.score for e in events if isinstance(e, TaskScored) and e.score.epoch is not None]
+    assert [(s.task, s.after, s.epoch) for s in on_the_way] == [("synthetic", "real", 1), ("synthetic", "real", 2)]
+    told = json.loads((out / "cascade.json").read_text())
+    assert [s["epoch"] for s in told["during"]] == [1, 2]
+
+    def finish(event):
+        if isinstance(event, ArrowStarted) and event.number == 1:
+            event.control.finish()
+
+    early = run_arrows(arrows, on_event=finish)
+    assert [run.reason for run in early.runs] == ["finished", "complete"]
+    assert early.complete
