@@ -46,6 +46,11 @@ Epochs = Annotated[int, typer.Option(min=1, help="Epochs over all stages.")]
 Patch = Annotated[int, typer.Option(help="Side of a training patch, pixels.")]
 Batch = Annotated[int, typer.Option(min=1, help="Patches a step.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimizer steps an epoch (default: by painted area).")]
+Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16, or float16 with a gradient scaler (GPUs).")]
+Ema = Annotated[
+    float | None, typer.Option(help="Validate and keep a moving average of the weights with this decay, such as 0.999.")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first: minutes, then faster steps.")]
 Encoder = Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")]
 
 
@@ -61,6 +66,9 @@ def train(
     steps: Steps = None,
     classes: Classes = "",
     encoder: Encoder = "resnet34",
+    precision: Precision = "auto",
+    ema: Ema = None,
+    compile_: Compile = False,
     folds: Annotated[int, typer.Option(min=2, help="Split into this many folds …")] = 5,
     fold: Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")] = None,
     gold: Gold = None,
@@ -82,6 +90,7 @@ def train(
     recipe = _recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
+        precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
     plan = None
     if fold is not None or gold:
@@ -121,6 +130,9 @@ def cross_validate(
     steps: Steps = None,
     classes: Classes = "",
     encoder: Encoder = "resnet34",
+    precision: Precision = "auto",
+    ema: Ema = None,
+    compile_: Compile = False,
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; groups never end up on both sides.")] = 5,
     gold: Gold = None,
     seed: Seed = 0,
@@ -136,6 +148,7 @@ def cross_validate(
     recipe = _recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
+        precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
     plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
     with progress_bar("cross-validating") as advance:

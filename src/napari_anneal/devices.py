@@ -10,9 +10,18 @@ import torch
 
 from napari_anneal.errors import InputError
 
-__all__ = ["Precision", "autocast", "computing", "has_bfloat16", "held_bytes", "pick_device", "resolve_precision"]
+__all__ = [
+    "Precision",
+    "autocast",
+    "computing",
+    "has_bfloat16",
+    "has_float16",
+    "held_bytes",
+    "pick_device",
+    "resolve_precision",
+]
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
@@ -46,6 +55,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(probe()) for probe in probes if probe is not None)
 
 
+def has_float16(device: torch.device) -> bool:
+    """Whether float16 is worth computing in: on a GPU of NVIDIA or AMD (a CPU emulates it, far slower than float32)."""
+    return device.type == "cuda"
+
+
 def held_bytes(device: torch.device) -> int | None:
     """Memory (bytes) that this process holds on a GPU, torch's reserve included; ``None`` on a CPU."""
     if device.type == "cuda":
@@ -56,13 +70,18 @@ def held_bytes(device: torch.device) -> int | None:
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """Turn a precision setting into the type convolutions are computed in.
 
+    ``"auto"`` is bfloat16 where it is computed in hardware; ``"float16"`` is float32 where it is not. ``"auto"`` never
+    is float16, whose range is too small to train in without a gradient scaler.
+
     Raises
     ------
     InputError
-        Not one of ``"float32"``, ``"bfloat16"``, ``"auto"``.
+        Not one of ``"float32"``, ``"bfloat16"``, ``"float16"``, ``"auto"``.
     """
     if precision not in get_args(Precision):
-        raise InputError(f"precision {precision!r} is not known; use 'float32', 'bfloat16' or 'auto'.")
+        raise InputError(f"precision {precision!r} is not known; use 'float32', 'bfloat16', 'float16' or 'auto'.")
+    if precision == "float16" and has_float16(device):
+        return torch.float16
     if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
         return torch.bfloat16
     return torch.float32
@@ -70,8 +89,8 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Inference mode, with autocast where ``dtype`` is bfloat16 and true float32 where it is float32."""
-    reduced = dtype is torch.bfloat16
+    """Inference mode, with autocast where ``dtype`` has 16 bits and true float32 where it is float32."""
+    reduced = dtype is not torch.float32
     # TF32 keeps 10 bits of mantissa: a tile and the whole image would then differ by far more than 1e-5.
     exact = torch.backends.cudnn.flags(
         enabled=torch.backends.cudnn.enabled,
@@ -79,11 +98,15 @@ def computing(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         deterministic=torch.backends.cudnn.deterministic,
         allow_tf32=reduced,
     )
-    with exact, torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced):
+    with exact, torch.inference_mode(), _autocast(device, dtype):
         yield
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Context in which a forward pass of training runs in the wanted precision."""
-    reduced = resolve_precision(precision, device) is torch.bfloat16
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
+    return _autocast(device, resolve_precision(precision, device))
+
+
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    reduced = dtype is not torch.float32
+    return torch.autocast(device.type, dtype=dtype if reduced else torch.bfloat16, enabled=reduced)

@@ -13,7 +13,7 @@ from napari_anneal.errors import AnnealError, InputError, OutputError
 from napari_anneal.inference import load_model
 from napari_anneal.models import bundle
 from napari_anneal.samples.sample import Sample
-from napari_anneal.training import FineTuneRecipe, fine_tune, loop
+from napari_anneal.training import FineTuneRecipe, fine_tune, loop, step
 from napari_anneal.training.events import EpochDone, Notice, RunFinished, RunStarted, StageStarted, StepDone
 from napari_anneal.training.losses import class_weights
 from napari_anneal.training.plan import plan_run
@@ -154,15 +154,15 @@ def test_a_failure_in_the_middle_keeps_the_best_weights_on_disk(samples, tmp_pat
 
 
 def test_too_little_memory_halves_what_passes_at_once_and_says_so(samples, monkeypatch):
-    real, sizes = loop.backward, []
+    real, sizes = step.backward, []
 
-    def small(forward, network, loss_of, images, labels, micro_batch):
+    def small(forward, network, loss_of, images, labels, micro_batch, scaled):
         sizes.append(micro_batch)
         if micro_batch > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(forward, network, loss_of, images, labels, micro_batch)
+        return real(forward, network, loss_of, images, labels, micro_batch, scaled)
 
-    monkeypatch.setattr(loop, "backward", small)
+    monkeypatch.setattr(step, "backward", small)
     run = fine_tune(samples, recipe=recipe("scratch", epochs=2))
     assert sizes == [4, 2, 1, 1, 1, 1]
     assert sum("computed at a time" in text for text in run.notices) == 1
@@ -173,7 +173,7 @@ def test_out_of_memory_with_a_single_patch_says_what_to_do(samples, monkeypatch)
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "backward", full)
+    monkeypatch.setattr(step, "backward", full)
     with pytest.raises(AnnealError, match="even with one patch of 64 px"):
         fine_tune(samples, recipe=recipe())
 

@@ -41,7 +41,8 @@ class Model:
         ``None``: CUDA or MPS where there is one, else the CPU; or a torch device.
     precision
         ``"float32"``: tiles equal the whole image to 1e-5. ``"auto"``: bfloat16 where the processor has it,
-        about twice as fast, probabilities good to about 0.01. ``"bfloat16"``: everywhere.
+        about twice as fast, probabilities good to about 0.01. ``"bfloat16"``: everywhere. ``"float16"``: on a GPU, else
+        float32.
     """
 
     def __init__(

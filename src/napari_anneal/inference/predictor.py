@@ -24,7 +24,7 @@ __all__ = ["Cancelled", "Predictor"]
 # Pixels that may go through the network, over pixels of the image, before more memory is used for larger tiles.
 ACCEPTED_OVERHEAD = 1.5
 # Activations are half as large; the input, the logits and cast weights are not.
-BFLOAT16_SHARE = 0.6
+SHARE_IN_16_BITS = 0.6
 
 
 class Cancelled(Exception):
@@ -45,7 +45,8 @@ class Predictor:
         ``None``: the best there is.
     precision
         ``"float32"`` (tiles equal the whole image to 1e-5), ``"bfloat16"``, or ``"auto"``: bfloat16 where the
-        processor computes it in hardware (about twice as fast, probabilities good to about 0.01).
+        processor computes it in hardware (about twice as fast, probabilities good to about 0.01); ``"float16"`` on a
+        GPU, else float32.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Predictor:
     @cached_property
     def _bytes_per_pixel(self) -> float:
         single = bytes_per_pixel(self.network, self.in_channels, self.stride)
-        return single * (BFLOAT16_SHARE if self.dtype is torch.bfloat16 else 1.0)
+        return single * (1.0 if self.dtype is torch.float32 else SHARE_IN_16_BITS)
 
     def plan(self, shape: tuple[int, int], tile: int | str | None = "auto") -> TilePlan:
         """Plan the tiles of planes of ``shape`` (Y, X); see ``tiles.plan_tiles`` for ``tile``."""

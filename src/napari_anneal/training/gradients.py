@@ -27,6 +27,7 @@ def backward(
     images: Tensor,
     labels: Tensor,
     micro_batch: int | None = None,
+    scaled: Callable[[Tensor], Tensor] = lambda loss: loss,
 ) -> float:
     """Add the gradients of a batch to the network's parameters and return its loss.
 
@@ -42,10 +43,12 @@ def backward(
         The batch, ``(N, C, Y, X)`` and ``(N, Y, X)``.
     micro_batch
         Images that pass through the network at once; ``None``: all.
+    scaled
+        Multiplies the loss before its gradients are taken (float16 has no numbers as small as theirs).
     """
     if micro_batch is None or micro_batch >= len(images):
         loss = loss_of(forward(images), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        scaled(loss).backward()  # type: ignore[no-untyped-call]
         return loss.item()
     pieces = torch.split(images, micro_batch)
     randoms = []
@@ -56,20 +59,19 @@ def backward(
             found.append(forward(piece))
     logits = torch.cat(found).requires_grad_()
     loss = loss_of(logits, labels)
-    (slope,) = torch.autograd.grad(loss, logits)
+    (slope,) = torch.autograd.grad(scaled(loss), logits)
     for piece, state, share in zip(pieces, randoms, torch.split(slope, micro_batch), strict=True):
         set_random_state(images.device, state)  # dropout must fall as it fell the first time
         forward(piece).backward(share)  # type: ignore[no-untyped-call]
     return loss.item()
 
 
-def forward_pass(network: nn.Module, precision: Precision) -> Callable[[Tensor], Tensor]:
+def forward_pass(network: Callable[[Tensor], Tensor], precision: Precision) -> Callable[[Tensor], Tensor]:
     """Forward pass of a network in a precision: images ``(N, C, Y, X)`` to logits ``(N, K, Y, X)``."""
 
     def forward(images: Tensor) -> Tensor:
         with autocast(images.device, precision):
-            logits: Tensor = network(images)
-        return logits
+            return network(images)
 
     return forward
 

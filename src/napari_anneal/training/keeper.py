@@ -110,9 +110,11 @@ class Keeper:
             The checkpoint is of another recipe or other data.
         """
         about = found.about
-        for what, mine in (("recipe", self.base.recipe), ("fingerprints", self.base.fingerprints)):
-            if json.loads(json.dumps(mine)) != about[what]:
-                other = "another recipe" if what == "recipe" else "other images or labels"
+        for other, same in (
+            ("another recipe", _as_recipe(about["recipe"]) == recipe),
+            ("other images or labels", about["fingerprints"] == self.base.fingerprints),
+        ):
+            if not same:
                 raise InputError(
                     f"the run in {self.folder} began with {other}; resume it with those, or start a new run."
                 )
@@ -192,6 +194,14 @@ class Keeper:
     def _warn(self, text: str) -> None:
         if text not in self.ledger.notices:
             self.ledger.tell(Notice(text))
+
+
+def _as_recipe(settings: dict[str, Any]) -> FineTuneRecipe | None:
+    """The recipe of a checkpoint; what an older one does not name has its default, which is what it did."""
+    try:
+        return FineTuneRecipe.model_validate(settings)
+    except InputError:
+        return None
 
 
 def _row(event: EpochDone) -> dict[str, Any]:

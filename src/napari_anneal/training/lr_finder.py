@@ -20,9 +20,9 @@ from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import pick_device
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
-from napari_anneal.models.layer_groups import keep_frozen_statistics
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
+from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.batches import batches
 from napari_anneal.training.gradients import backward, forward_pass
 from napari_anneal.training.losses import loss_of_recipe
@@ -105,6 +105,7 @@ def find_rate(
     stage = max(recipe.stages, key=lambda stage: len(stage.rates))
     reference = max(stage.rates.values())
     optimizer = build_optimizer(network, stage)
+    statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"])
     stream = batches(
         prepared.data.source, Augmenter(recipe.augmentation), recipe.batch_size, range(steps), recipe.seed, device
     )
@@ -117,8 +118,7 @@ def find_rate(
         rate = lowest * (highest / lowest) ** (step / (steps - 1))
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate / reference
-        network.train()
-        keep_frozen_statistics(network)
+        statistics.wake(images, min(recipe.micro_batch or len(images), len(images)))
         optimizer.zero_grad(set_to_none=True)
         loss = backward(forward, network, loss_of, images, labels, recipe.micro_batch)
         if not math.isfinite(loss):

@@ -65,16 +65,20 @@ def squared_norm_of_half(
     loss_of: Callable[[Tensor, Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
+    scale: float = 1.0,
 ) -> float:
-    """|g|² of the first half of a batch; gradients, statistics and random numbers of the run stay untouched."""
+    """|g|² of the first half of a batch; gradients, statistics and random numbers of the run stay untouched.
+
+    ``scale`` multiplies the loss on the way (float16), not the result.
+    """
     learning = [p for p in network.parameters() if p.requires_grad]
     half = len(images) // 2
     state = random_state(images.device)
     with statistics_at_rest(network):
         loss = loss_of(forward(images[:half]), labels[:half])
-    slopes = torch.autograd.grad(loss, learning, allow_unused=True)
+    slopes = torch.autograd.grad(loss * scale, learning, allow_unused=True)
     set_random_state(images.device, state)
-    return squared_norm(slopes)
+    return squared_norm(slopes) / scale**2
 
 
 def squared_norm(tensors: Iterable[Tensor | None]) -> float:

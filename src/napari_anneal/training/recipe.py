@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from napari_anneal.augmentation import AugmentationRecipe
 from napari_anneal.devices import Precision
 from napari_anneal.recipe_base import Recipe
+from napari_anneal.training.batch_statistics import BatchNormPolicy
 from napari_anneal.training.presets import Preset, preset_stages
 from napari_anneal.training.stages import OptimizerName, Stage
 
@@ -82,7 +83,27 @@ class FineTuneRecipe(Recipe):
         "enough for.",
     )
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
-    precision: Precision = Field("auto", description="bfloat16 where the processor is faster with it, or float32.")
+    precision: Precision = Field(
+        "auto",
+        description="bfloat16 where the processor is faster with it, else float32; or one of them, or float16 with a "
+        "gradient scaler (older GPUs; float32 on a CPU).",
+    )
+    batch_norm: BatchNormPolicy = Field(
+        "auto",
+        description="Normalisation layers that learn: train = by the statistics of the patches that pass at once; "
+        "frozen = each keeps its own; auto = train, but layers that came pretrained keep their own where fewer than 8 "
+        "patches pass at once. Layers whose weights are frozen always keep their own.",
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Decay of the moving average of the weights that is validated and kept instead of the last "
+        "weights, such as 0.999 (less in the first steps); empty: no average.",
+    )
+    compile: bool = Field(
+        False, description="Compile the network with torch.compile: the first step takes minutes, the others less time."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
 
     @model_validator(mode="after")

@@ -14,14 +14,16 @@ import torch
 from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
-from napari_anneal.devices import pick_device
+from napari_anneal.devices import has_float16, pick_device, resolve_precision
 from napari_anneal.errors import AnnealError
 from napari_anneal.inference import Model
 from napari_anneal.models.card import BundleCard, class_colours
 from napari_anneal.models.layer_groups import layer_groups
 from napari_anneal.models.lineage import shortened
+from napari_anneal.models.starts import Start
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
+from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.checkpoint import read_checkpoint
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
@@ -121,7 +123,8 @@ def fine_tune(
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     device = pick_device(recipe.device)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    watched = None if watch is None else Watched(watch, network, begun.spec, device, recipe.precision, cancel)
+    state = _state(network, recipe, begun, device)
+    watched = None if watch is None else Watched(watch, state.shown, begun.spec, device, recipe.precision, cancel)
     create_folder(folder)
     loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
     prints = fingerprints(samples, prepared)
@@ -137,14 +140,13 @@ def fine_tune(
     )
     link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
     card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
-    state = RunState(network)
     keeper = Keeper(state, card, prepared, ledger, folder)
     with locked(folder):
         if resume and folder is not None:
             ledger.tell(Notice(keeper.go_on(read_checkpoint(folder), recipe)))
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:
-            for text in (*prepared.notices, *begun.notices, *_lion_warnings(recipe)):
+            for text in (*prepared.notices, *begun.notices, *_warnings(recipe, state, device)):
                 ledger.tell(Notice(text))
 
         stopping = False
@@ -202,9 +204,19 @@ def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
     return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
 
 
-def _lion_warnings(recipe: FineTuneRecipe) -> list[str]:
-    """One sentence for every stage in which Lion has a rate that was meant for AdamW."""
-    return [
+def _state(network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device) -> RunState:
+    """Where a run begins, with what its recipe asks for beside the network."""
+    half = resolve_precision(recipe.precision, device) is torch.float16
+    statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"])
+    return RunState(network, recipe.ema_decay, statistics, torch.amp.GradScaler(device.type, enabled=half))
+
+
+def _warnings(recipe: FineTuneRecipe, state: RunState, device: torch.device) -> list[str]:
+    """Sentences about what will not be as the recipe's reader might expect."""
+    found = [state.statistics.sentence(min(recipe.micro_batch or recipe.batch_size, recipe.batch_size))]
+    if recipe.precision == "float16" and not has_float16(device):
+        found.append(f"The {device} has no use for float16, so the run computes in float32.")
+    return [text for text in found if text] + [
         f"Stage '{stage.name}' gives Lion a learning rate of AdamW's size ({max(stage.rates.values()):g}); Lion's is 3 "
         "to 10 times smaller, with as much more weight decay, so the run may diverge."
         for stage in recipe.stages

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_anneal.training.averaging import AveragedWeights
+from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.optimizers import build_optimizer
 from napari_anneal.training.stages import Stage
 
@@ -73,13 +75,39 @@ class RunState:
     ----------
     network
         On the device it computes on; trained in place.
+    ema_decay
+        Of the average of its weights that is validated and kept; ``None``: the weights themselves are.
+    statistics
+        What its normalisation layers do in a step; ``None``: all that learn see the batch.
+    scaler
+        Of the loss, for float16; ``None``: none is needed.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        ema_decay: float | None = None,
+        statistics: BatchStatistics | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
         self.network = network
+        self.averaged = None if ema_decay is None else AveragedWeights(network, ema_decay)
+        self.statistics = statistics or BatchStatistics(network)
+        self.scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
         self.optimizer: torch.optim.Optimizer | None = None
         self.best = Best()
         self.progress = Progress()
+
+    @property
+    def shown(self) -> nn.Module:
+        """What is validated, kept and shown: the average of the weights where there is one, else the weights."""
+        return self.network if self.averaged is None else self.averaged.module
+
+    def adopt_best(self) -> None:
+        """Go on from the best weights so far."""
+        self.network.load_state_dict(self.best.state)
+        if self.averaged is not None:
+            self.averaged.module.load_state_dict(self.best.state)
 
     def begin(self, stage: Stage) -> torch.optim.Optimizer:
         """Build the optimizer of a stage, unless the stage is under way already."""
@@ -96,6 +124,8 @@ class RunState:
         """Copy all of it."""
         tensors = {f"network.{name}": tensor for name, tensor in _copied(self.network.state_dict()).items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.state.items()}
+        if self.averaged is not None:
+            tensors |= {f"averaged.{name}": tensor for name, tensor in _copied(self.averaged.state_dict()).items()}
         if self.optimizer is not None:
             for index, values in self.optimizer.state_dict()["state"].items():
                 kept = {k: v for k, v in values.items() if isinstance(v, Tensor)}
@@ -104,7 +134,8 @@ class RunState:
         if torch.cuda.is_available():
             tensors |= {f"random.cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
         best = {"loss": self.best.loss, "epoch": self.best.epoch, "dice": list(self.best.dice)}
-        return Captured(tensors, {"progress": asdict(self.progress), "best": best})
+        numbers = {"progress": asdict(self.progress), "best": best, "scaler": self.scaler.state_dict()}
+        return Captured(tensors, numbers)
 
     def put_back(self, captured: Captured, stages: tuple[Stage, ...]) -> None:
         """Take the run back to a captured moment."""
@@ -112,6 +143,10 @@ class RunState:
         self.progress = Progress(**numbers["progress"])
         self.progress.losses = list(self.progress.losses)
         self.network.load_state_dict(_under(tensors, "network"))
+        if self.averaged is not None:
+            self.averaged.load_state_dict(_under(tensors, "averaged"))
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(numbers["scaler"])
         best = numbers["best"]
         self.best.loss, self.best.epoch, self.best.dice = best["loss"], best["epoch"], tuple(best["dice"])
         self.best.state = _under(tensors, "best")
