@@ -77,7 +77,7 @@ def test_several_pairs_train_together_with_their_groups_and_without_gold(viewer,
     form.bar.start.click()
     wait_for(form)
     assert "ready in Segment" in form.bar.text
-    assert "Left out as gold: s2" in form.bar.text
+    assert "Left out as gold: s2" in form.outcome.text
     card = session_models().get(session_models().names()[0]).card
     assert set(card.fingerprints) == {"s0", "s1"}
 
@@ -267,7 +267,7 @@ def test_train_on_this_opens_the_form_with_the_stream_and_a_run_learns_from_it(
     _, form = viewer.window.add_plugin_dock_widget("napari-anneal", "Fine-tune")
     wait_for(form)
     quick(form, tmp_path, tiny_model, epochs=2)
-    assert form.stream_row.source.recipe == synthesis.recipe()
+    assert form.data.source.recipe == synthesis.recipe()
     assert form.pairs.isHidden()
     form.bar.start.click()
     wait_for(form)
@@ -277,8 +277,11 @@ def test_train_on_this_opens_the_form_with_the_stream_and_a_run_learns_from_it(
     # A second press finds the same form; ✕ goes back to the layers.
     synthesis.variety.setCurrentIndex(1)
     synthesis.train.click()
-    assert form.stream_row.source.recipe == synthesis.settings.ranges()
-    form.stream_row.clear()
+    assert form.data.source.recipe == synthesis.settings.ranges()
+    form.data.stream.setCurrentIndex(form.data.stream.findData("ct_fibres"))
+    assert form.data.source.classes == ("matrix", "object")
+    form.data.clear()
+    assert form.data.source is None
     assert not form.pairs.isHidden()
     form.bar.start.click()
     assert "no pair" in form.bar.text or "no Image layer" in form.bar.text, form.bar.text

@@ -13,20 +13,31 @@ import numpy as np
 
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
+from napari_anneal.widgets._data_choice import IMAGES
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import Run, RunControl
+    from napari_anneal.training import FineTuneRecipe, Run, RunControl
+    from napari_anneal.validation import SplitPlan
 
-__all__ = ["Order", "free_folder"]
+__all__ = ["STREAM_COLOURS", "Order", "free_folder"]
+
+# Of the two classes of a synthetic stream; those of the layers that *Synthetic microstructure* makes.
+STREAM_COLOURS = ("#56b4e9", "#d55e00")
 
 
 @dataclass(frozen=True)
 class Order:
-    """One run as ordered; it holds copies, no widget and no layer, so nothing that is done to those reaches it."""
+    """One run as ordered; it holds copies, no widget and no layer, so nothing that is done to those reaches it.
 
-    samples: list[Sample] | SyntheticStream
+    ``data`` says what is trained on (see ``DataChoice``): ``samples``, ``stream``, or one after the other. ``given``:
+    the very recipe of an earlier run, in place of ``preset``, ``optimizer``, ``epochs`` and ``settings``.
+    """
+
+    data: str
+    samples: list[Sample]
+    stream: SyntheticStream | None
     typed_names: dict[int, str]
     preset: str
     optimizer: str
@@ -37,37 +48,55 @@ class Order:
     colours: tuple[str, ...]
     watch: WatchedSlice | None
     control: RunControl
+    given: FineTuneRecipe | None = None
+    plan: SplitPlan | None = None
+    resume: bool = False
 
-    @property
-    def synthetic(self) -> bool:
-        """Whether it learns from a stream."""
-        return not isinstance(self.samples, list)
+    def is_synthetic(self, arrow: str) -> bool:
+        """Whether an arrow of the cascade, or the run (``""``), learns from the stream."""
+        return self.data != IMAGES and arrow != "real"
+
+    def colours_of(self, arrow: str) -> tuple[str, ...]:
+        """Colours of the classes in that arrow."""
+        return STREAM_COLOURS if self.is_synthetic(arrow) else self.colours
 
     def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run:
         """Train, on the worker's thread."""
-        from napari_anneal.inference import Model
-        from napari_anneal.training import FineTuneRecipe, fine_tune
+        from napari_anneal.training import fine_tune
 
-        if isinstance(self.samples, list):
-            counts = count_all([np.asarray(sample.labels) for sample in self.samples])
-            names = class_names(counts, self.typed_names)
+        common: dict[str, Any] = {
+            "start": self.start,
+            "out": self.out,
+            "on_event": report,
+            "cancel": cancel,
+            "resume": self.resume,
+            "watch": None if self.watch is None else self.watch.pixels,
+        }
+        source = self.stream if self.stream is not None else self.samples
+        recipe = self.given or self._recipe(of_stream=self.stream is not None)
+        return _at_full_speed(fine_tune(source, self.plan, recipe, control=self.control, **common))
+
+    def _recipe(self, of_stream: bool) -> FineTuneRecipe:
+        """Recipe of the run on the stream, or on the images."""
+        from napari_anneal.training import FineTuneRecipe
+
+        preset: Any = self.preset
+        if of_stream and self.stream is not None:
+            names, colours = tuple(self.typed_names.values()), STREAM_COLOURS
         else:
-            names = tuple(self.typed_names.values())
-        recipe = FineTuneRecipe.from_preset(
-            self.preset, self.epochs, self.optimizer, **self.settings, classes=names, colours=self.colours[: len(names)]
+            counts = count_all([np.asarray(sample.labels) for sample in self.samples])
+            names, colours = class_names(counts, self.typed_names), self.colours
+        optimizer: Any = self.optimizer
+        return FineTuneRecipe.from_preset(
+            preset, self.epochs, optimizer, **self.settings, classes=names, colours=colours[: len(names)]
         )
-        run = fine_tune(
-            self.samples,
-            recipe=recipe,
-            start=self.start,
-            out=self.out,
-            on_event=report,
-            cancel=cancel,
-            watch=None if self.watch is None else self.watch.pixels,
-            control=self.control,
-        )
-        # The session goes on at the speed that this processor has.
-        return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
+
+
+def _at_full_speed(run: Run) -> Run:
+    """The session goes on at the speed that this processor has."""
+    from napari_anneal.inference import Model
+
+    return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
 
 
 def free_folder(base: Path, wanted: str) -> Path:

@@ -52,6 +52,7 @@ class RunView(QWidget):
         self.notices: list[str] = []
         self._order: Order | None = None
         self._classes: tuple[str, ...] = ()
+        self._arrow = self._arrow_in_words = ""
         self._stages: tuple[tuple[str, int], ...] = ()
         self._stage = ""
         self._said_at = 0.0
@@ -59,6 +60,7 @@ class RunView(QWidget):
     def begin(self, order: Order, notices: Sequence[str] = ()) -> None:
         """A run has been ordered; ``notices`` are what is known about it already."""
         self._order, self.notices = order, list(notices)
+        self._arrow = self._arrow_in_words = ""
         self.buttons.begin(order.control)
 
     def listen(self, events: Sequence[Any]) -> None:
@@ -67,7 +69,11 @@ class RunView(QWidget):
         seen = [e for e in events if type(e).__name__ == "Predicted"]
         for event in events:
             kind = type(event).__name__
-            if kind == "RunStarted":
+            if kind == "ArrowStarted":
+                self._arrow = event.name
+                self._arrow_in_words = f"Run {event.number} of {event.total} ({event.name}): "
+                self.buttons.begin(event.control)
+            elif kind == "RunStarted":
                 self._started(event)
             elif kind == "StageStarted":
                 self.curves.add_stage(event.name, event.first_step, event.steps)
@@ -87,8 +93,9 @@ class RunView(QWidget):
         if seen:
             self._show_watched(seen[-1])
 
-    def finish(self, run: Any) -> None:
-        """The run is over, with this result."""
+    def finish(self, done: Any) -> None:
+        """The run, or the last of several, is over."""
+        run = done if hasattr(done, "history") else done.runs[-1]
         self.curves.finish(run.history[-1]["step"] if run.history else 1)
 
     def end(self) -> None:
@@ -102,20 +109,23 @@ class RunView(QWidget):
         self._stages, self._classes = event.stages, event.classes
         self.curves.reset(event.classes, self._colours, event.total_steps, event.stages)
         painted = f"{event.train_slices} painted slice(s), {event.validation_slices} held out"
-        if self._order is not None and self._order.synthetic:
+        if self._order is not None and self._order.is_synthetic(self._arrow):
             painted = f"the synthetic stream, validated on {event.validation_slices} images held out"
-        self._bar.say(f"Training on {painted}, on {event.device} …")
+        self._bar.say(f"{self._arrow_in_words}Training on {painted}, on {event.device} …")
 
     def _epoch(self, event: Any) -> None:
         self.curves.add_epoch(event.epoch, event.step, event.val_loss, event.val_dice, event.best)
         scores = [d for d in event.val_dice if d == d]
         dice = f" · mean Dice {sum(scores) / len(scores):.2f}" if scores else ""
         if not self.buttons.steered:
-            self._bar.say(f"Epoch {event.epoch} of {event.total_epochs} · validation loss {event.val_loss:.3f}{dice}")
+            self._bar.say(
+                f"{self._arrow_in_words}Epoch {event.epoch} of {event.total_epochs} · validation loss "
+                f"{event.val_loss:.3f}{dice}"
+            )
 
     @property
     def _colours(self) -> tuple[str, ...]:
-        return self._order.colours[: len(self._classes)] if self._order is not None else ()
+        return self._order.colours_of(self._arrow)[: len(self._classes)] if self._order is not None else ()
 
     def _show_watched(self, event: Any) -> None:
         """The slice as the network of this epoch sees it."""

@@ -6,9 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
-
 from napari_anneal.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_anneal.synthesis import MicrostructureRecipe, RecipeRanges, SyntheticStream
 
-__all__ = ["StreamRow", "StreamSource", "hand_over"]
+__all__ = ["StreamSource", "hand_over"]
 
 
 @dataclass(frozen=True)
@@ -55,47 +52,6 @@ class StreamSource:
             if recipe.points is not None:
                 changes["placement"] = "random"
         return SyntheticStream(recipe.model_copy(update=changes), self.seed)
-
-
-class StreamRow(QWidget):
-    """Says which stream *Fine-tune* trains on; ✕ goes back to the layers.
-
-    Signals
-    -------
-    closed
-        ✕ was pressed.
-    """
-
-    closed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.source: StreamSource | None = None
-        self._text = QLabel()
-        self._text.setWordWrap(True)
-        self._text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        close = QPushButton("✕")
-        close.setFixedWidth(24)
-        close.setToolTip("Train on painted layers again.")
-        close.clicked.connect(self.clear)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._text, 1)
-        layout.addWidget(close)
-        self.setVisible(False)
-
-    def show_source(self, source: StreamSource) -> None:
-        """Take a stream."""
-        self.source = source
-        self._text.setText(f"Synthetic stream: {source.text} · classes {' and '.join(source.classes)}")
-        self._text.setToolTip("Every patch is new and its labels are perfect; no layer is used.")
-        self.setVisible(True)
-
-    def clear(self) -> None:
-        """Forget the stream."""
-        self.source = None
-        self.setVisible(False)
-        self.closed.emit()
 
 
 def hand_over(viewer: napari.viewer.Viewer, source: StreamSource) -> None:

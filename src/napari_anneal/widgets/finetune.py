@@ -11,32 +11,28 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
+from napari_anneal.widgets._data_choice import DataChoice
+from napari_anneal.widgets._ending import ending_of
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers
 from napari_anneal.widgets._model_choice import StartChoice
-from napari_anneal.widgets._order import Order, free_folder
+from napari_anneal.widgets._order import STREAM_COLOURS, Order, free_folder
+from napari_anneal.widgets._outcome import Outcome
 from napari_anneal.widgets._pairs import Pairs
 from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._recipe_form import RecipeForm
 from napari_anneal.widgets._run_view import RunView
-from napari_anneal.widgets._session_models import session_models
-from napari_anneal.widgets._status import clock
-from napari_anneal.widgets._stream_source import StreamRow, StreamSource
+from napari_anneal.widgets._stream_source import StreamSource
 from napari_anneal.widgets._watch import WATCHED, WatchChoice
 
 if TYPE_CHECKING:
     import napari.viewer
-
-    from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import Run
 
 __all__ = ["FineTuneWidget"]
 
 DEFAULT_EPOCHS = 20
 # Where models are saved unless another folder is chosen.
 RUNS = "~/napari-anneal/runs"
-# Of the two classes of a synthetic stream; those of the layers that *Synthetic microstructure* makes.
-STREAM_COLOURS = ("#56b4e9", "#d55e00")
 # Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
 FOLDED = (
     "patch", "batch_size", "micro_batch", "rates_for_batch", "steps_per_epoch", "patience", "balance_classes",
@@ -51,13 +47,6 @@ OPTIMIZERS = {
     "sgd": "SGD with momentum (rates × 10)",
     "lion": "Lion (rates ÷ 5, weight decay × 5)",
 }
-# How a run that did not go to its end is reported.
-ENDINGS = {
-    "cancelled": "Cancelled; the best model so far is kept",
-    "finished": "Finished early; the best model is kept",
-    "diverged": "Stopped",
-    "disk full": "Stopped",
-}
 
 
 class FineTuneWidget(Form):
@@ -65,10 +54,10 @@ class FineTuneWidget(Form):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, "Fine-tune", "Train a model on the painted pixels of the pairs above.")
+        self.data = DataChoice()
+        self.row("Train on", self.data, self.data.tip)
         self.pairs = Pairs(viewer)
         self.fields.addRow(self.pairs)
-        self.stream_row = StreamRow()
-        self.fields.addRow(self.stream_row)
         self.classes = ClassTable(lambda: [p.labels for p in self.pairs.pairs if p.labels is not None])
         self.fields.addRow(self.classes)
         self.start = StartChoice()
@@ -85,8 +74,10 @@ class FineTuneWidget(Form):
         self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
         self.view = RunView(viewer, self.bar)
         self.body.addWidget(self.view, 1)
+        self.outcome = Outcome()
+        self.bar.layout().addWidget(self.outcome)
         self._notices: list[str] = []
-        self.stream_row.closed.connect(self._show_source)
+        self.data.changed.connect(self._show_source)
         self.pairs.changed.connect(self._on_pairs)
         self._on_pairs()
         self.bar.started.connect(lambda: self.guarded(self._run))
@@ -155,13 +146,11 @@ class FineTuneWidget(Form):
         """
         if self.job.running and self.recipe is not None:
             raise InputError("Fine-tune is busy with a run; wait for its end or cancel it, then press again.")
-        self.stream_row.show_source(source)
-        self._show_source()
+        self.data.take(source)
 
     def _show_source(self) -> None:
-        layers = self.stream_row.source is None
-        self.pairs.setVisible(layers)
-        self.classes.setVisible(layers)
+        self.pairs.setVisible(self.data.images)
+        self.classes.setVisible(self.data.images)
 
     def _on_pairs(self) -> None:
         self.classes.follow()
@@ -199,43 +188,42 @@ class FineTuneWidget(Form):
         return samples
 
     def _run(self) -> None:
+        self._carry_out(self._order())
+
+    def _order(self) -> Order:
+        """What the form says now."""
         from napari_anneal.training import RunControl
 
         settings = {**(self.recipe.values() if self.recipe is not None else {})}
-        source = self.stream_row.source
-        if source is not None:
-            self._notices = []
-            colours = STREAM_COLOURS
-            samples: list[Sample] | SyntheticStream = source.stream(int(settings["patch"]))
-            typed, name = dict(enumerate(source.classes, start=1)), "synthetic"
-        else:
-            samples = self.samples()
-            labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
-            colours = colours_of(labels[0], MOST_CLASSES)
-            typed, name = self.classes.typed_names, samples[0].name
-        order = Order(
-            samples,
-            typed,
-            str(self.preset.currentData()),
-            str(self.optimizer.currentData()),
-            self.epochs.value(),
-            settings,
-            self.start.value(),
-            free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
-            colours,
-            self.watch.ordered(),
-            RunControl(),
+        source = self.data.source
+        self._notices = []
+        samples = self.samples() if self.data.images else []
+        labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
+        name = samples[0].name if samples else "synthetic"
+        return Order(
+            data=self.data.value,
+            samples=samples,
+            stream=None if source is None else source.stream(int(settings["patch"])),
+            typed_names=self.classes.typed_names if source is None else dict(enumerate(source.classes, start=1)),
+            preset=str(self.preset.currentData()),
+            optimizer=str(self.optimizer.currentData()),
+            epochs=self.epochs.value(),
+            settings=settings,
+            start=self.start.value(),
+            out=free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
+            colours=colours_of(labels[0], MOST_CLASSES) if samples else STREAM_COLOURS,
+            watch=self.watch.ordered(),
+            control=RunControl(),
         )
+
+    def _carry_out(self, order: Order) -> None:
+        self.outcome.clear()
         self.view.begin(order, self._notices)
         self.launch(order.carry_out, self._trained, "Preparing the run …")
 
-    def _trained(self, run: Run) -> None:
-        """The run is over: name the model and offer it in *Segment*."""
-        self.view.finish(run)
-        name = session_models().add(run.model.card.name or "model", run.model)
-        dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
-        score = f", mean Dice {sum(dice) / len(dice):.2f} on the held-out paint" if dice else ""
-        how = ENDINGS.get(run.reason, "Done")
-        where = f" Saved in {run.out}." if run.out is not None else ""
-        text = f"{how}: “{name}” is ready in Segment{score} ({clock(run.seconds)} min).{where}"
-        self.bar.say("\n".join([text, *dict.fromkeys(self.view.notices)]), "bad" if how == "Stopped" else "good")
+    def _trained(self, done: Any) -> None:
+        """The run is over: name its models, offer them in *Segment*, and say what came of it."""
+        self.view.finish(done)
+        ending = ending_of(done, self.view.notices)
+        self.bar.say(ending.status, ending.mood)
+        self.outcome.show_outcome(ending)

@@ -1,0 +1,90 @@
+"""After a run: what was noticed, sentence by sentence, the report to open, and the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_anneal.widgets._ending import Ending
+from napari_anneal.widgets._status import COLOURS
+
+__all__ = ["Outcome", "open_path"]
+
+# More sentences than these make the form hard to read; all of them are in the report.
+MOST_SENTENCES = 4
+
+
+class Outcome(QWidget):
+    """Sentences about a run and what there is to open; hidden until there is something to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder: Path | None = None
+        self.report: Path | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        self.sentences = QVBoxLayout()
+        self.sentences.setSpacing(2)
+        layout.addLayout(self.sentences)
+        self.open_report = QPushButton("Open report")
+        self.open_report.setToolTip("The run as a page in the browser: curves, worst images, recipe, versions.")
+        self.open_report.clicked.connect(lambda: open_path(self.report))
+        self.open_folder = QPushButton("Show folder")
+        self.open_folder.setToolTip("The folder with the model, the history, the recipe and the report of this run.")
+        self.open_folder.clicked.connect(lambda: open_path(self.folder))
+        row = QHBoxLayout()
+        row.addWidget(self.open_report)
+        row.addWidget(self.open_folder)
+        layout.addLayout(row)
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing to say."""
+        self.show_outcome(Ending("", "plain"))
+
+    def show_outcome(self, ending: Ending) -> None:
+        """Show what came of a run under its status; warnings come first and stand out."""
+        self.folder, self.report = ending.folder, ending.report
+        while (item := self.sentences.takeAt(0)) is not None:
+            if (label := item.widget()) is not None:
+                label.deleteLater()
+        warnings = list(dict.fromkeys(ending.warnings))
+        others = [text for text in dict.fromkeys(ending.others) if text not in warnings]
+        said = [*((text, True) for text in warnings), *((text, False) for text in others)]
+        for text, warns in said[:MOST_SENTENCES]:
+            self.sentences.addWidget(_sentence(f"• {text}", warns))
+        if len(said) > MOST_SENTENCES:
+            rest = "\n".join(text for text, _ in said[MOST_SENTENCES:])
+            more = _sentence(f"… and {len(said) - MOST_SENTENCES} more in the report (or point here)", False)
+            more.setToolTip(rest)
+            self.sentences.addWidget(more)
+        self.open_report.setVisible(ending.report is not None)
+        self.open_folder.setVisible(ending.folder is not None)
+        self.setVisible(bool(said) or ending.folder is not None)
+
+    @property
+    def text(self) -> str:
+        """All that is said, a line a sentence."""
+        labels = (self.sentences.itemAt(i).widget() for i in range(self.sentences.count()))
+        return "\n".join(str(label.text()) for label in labels)
+
+
+def open_path(path: Path | None) -> None:
+    """Open a page in the browser, or a folder in the file manager."""
+    if path is not None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
+
+
+def _sentence(text: str, warns: bool) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    if warns:
+        label.setStyleSheet(f"color: {COLOURS['bad']};")
+    return label

@@ -1,0 +1,36 @@
+"""What is said after a run, and what there is to open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_anneal.widgets._ending import Ending
+from napari_anneal.widgets._outcome import Outcome
+
+
+def test_warnings_come_first_nothing_twice_and_the_rest_is_counted(qtbot) -> None:
+    outcome = Outcome()
+    qtbot.addWidget(outcome)
+    assert outcome.isHidden()
+    others = ("one", "a < b", "two", "three", "four", "one")
+    outcome.show_outcome(Ending("Done", "good", Path("runs/a"), None, ("a < b",), others))
+    assert outcome.text.splitlines() == [
+        "• a < b", "• one", "• two", "• three", "… and 1 more in the report (or point here)",
+    ]  # fmt: skip
+    assert not outcome.isHidden()
+    assert outcome.open_report.isHidden()
+    assert not outcome.open_folder.isHidden()
+    outcome.clear()
+    assert outcome.isHidden()
+
+
+def test_the_folder_and_the_report_are_opened(qtbot, monkeypatch, tmp_path) -> None:
+    opened = []
+    monkeypatch.setattr("napari_anneal.widgets._outcome.QDesktopServices.openUrl", opened.append)
+    outcome = Outcome()
+    qtbot.addWidget(outcome)
+    report = tmp_path / "a run" / "report.html"
+    outcome.show_outcome(Ending("Done", "good", tmp_path / "a run", report))
+    outcome.open_report.click()
+    outcome.open_folder.click()
+    assert [Path(url.toLocalFile()) for url in opened] == [report, tmp_path / "a run"]
