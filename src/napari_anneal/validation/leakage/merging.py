@@ -1,0 +1,86 @@
+"""Copies are one group whatever the user says: groups that share a picture are made one, and it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_anneal.samples.sample import Sample
+from napari_anneal.validation.leakage.search import Copy
+
+__all__ = ["MergedGroups", "group_key", "merge_copies", "sample_name"]
+
+MOST_SENTENCES = 20
+
+
+@dataclass(frozen=True)
+class MergedGroups:
+    """The group of every sample after merging, and why.
+
+    Attributes
+    ----------
+    keys
+        One a sample; samples of one group have the same. Use them to tell groups apart, not to show them.
+    names
+        What to call the group of each sample: ``"a + b"`` where a and b became one.
+    sentences
+        What was merged, and because of which copies.
+    """
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+
+def sample_name(samples: Sequence[Sample], index: int) -> str:
+    """What messages call a sample."""
+    return samples[index].name or f"image {index + 1}"
+
+
+def group_key(samples: Sequence[Sample], index: int) -> str:
+    """The sample's group, or a name of its own that no group can have (groups are stripped of spaces)."""
+    return samples[index].group.strip() or f"({sample_name(samples, index)} #{index + 1}) "
+
+
+def merge_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> MergedGroups:
+    """Make one group of all groups that copies link, over any number of steps.
+
+    Parameters
+    ----------
+    samples
+        A sample with an empty group is a group of its own.
+    copies
+        What `find_copies` found among these very samples.
+    """
+    keys = [group_key(samples, i) for i in range(len(samples))]
+    whole = {key: key for key in keys}
+
+    def root(key: str) -> str:
+        while whole[key] != key:
+            whole[key] = whole[whole[key]]
+            key = whole[key]
+        return key
+
+    names = [sample_name(samples, i) for i in range(len(samples))]
+    sentences = []
+    for copy in copies:
+        one, other = root(keys[copy.first]), root(keys[copy.second])
+        if one == other:
+            continue
+        whole[other] = one
+        groups = [samples[i].group.strip() for i in (copy.first, copy.second)]
+        if all(groups):
+            sentences.append(f"groups {groups[0]!r} and {groups[1]!r} count as one: {copy.sentence(names)}")
+        else:
+            sentences.append(f"counted as one group: {copy.sentence(names)}")
+    members: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        members.setdefault(root(key), []).append(key)
+    if len(sentences) > MOST_SENTENCES:
+        rest = len(sentences) - MOST_SENTENCES
+        sentences[MOST_SENTENCES:] = [f"{rest} more groups were merged because of copies."]
+    return MergedGroups(
+        tuple(root(key) for key in keys),
+        tuple(" + ".join(members[root(key)]) for key in keys),
+        tuple(sentences),
+    )
