@@ -18,6 +18,7 @@ __all__ = [
     "refuse_full_disk",
     "remove",
     "why_not_written",
+    "write_whole",
 ]
 
 # Out of space, or out of the user's share of it (the latter unknown to Windows).
@@ -43,6 +44,23 @@ def put_in_place(partial: Path, path: Path) -> None:
         aside.replace(path)
         raise
     remove(aside)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a small file such that ``path`` is at any moment the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        It could not be written; ``path`` is as it was.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    except OSError:
+        remove(partial)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 import time
 from collections.abc import Callable
@@ -18,12 +18,14 @@ from napari_anneal.errors import InputError
 from napari_anneal.models.bundle import save_bundle
 from napari_anneal.models.card import BundleCard
 from napari_anneal.samples.normalisation import standardise
-from napari_anneal.samples.placing import why_not_written
+from napari_anneal.samples.placing import why_not_written, write_whole
 from napari_anneal.training.checkpoint import Checkpoint, remove_checkpoints, write_checkpoint
-from napari_anneal.training.events import EpochDone, Event, Notice, StepDone
+from napari_anneal.training.events import EpochDone, Event, NoiseScaleRead, Notice, StepDone
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.runs import HISTORY
 from napari_anneal.training.setup import Prepared
 from napari_anneal.training.state import RunState
+from napari_anneal.training.trace import Trace
 
 __all__ = ["Keeper", "Ledger"]
 
@@ -40,11 +42,17 @@ class Ledger:
     listener: Callable[[Event], None] | None
     history: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    trace: Trace = field(default_factory=Trace)
+    noise_scales: list[float] = field(default_factory=list)
 
     def tell(self, event: Event) -> None:
         """Note what is to be kept of an event and pass it on."""
         if isinstance(event, Notice):
             self.notices.append(event.text)
+        if isinstance(event, StepDone):
+            self.trace.add(event)
+        if isinstance(event, NoiseScaleRead) and event.scale is not None:
+            self.noise_scales.append(event.scale)
         if isinstance(event, EpochDone):
             self.history.append(_row(event))
         if self.listener is not None:
@@ -55,7 +63,8 @@ class Ledger:
 class Keeper:
     """Keeps the best weights, in memory always and on disk as often as is sensible; a full disk costs no result.
 
-    ``disk_full`` says that a checkpoint could not be written, so the run had better stop.
+    ``disk_full`` says that a checkpoint could not be written, so the run had better stop; ``unsaved`` that the model
+    could not, which is then the last thing to be said.
     """
 
     state: RunState
@@ -64,6 +73,7 @@ class Keeper:
     ledger: Ledger
     folder: Path | None
     disk_full: bool = False
+    unsaved: bool = False
     reason: str | None = None
     model_due: float = -math.inf
     checkpoint_due: float = field(default_factory=lambda: time.monotonic() + SAVE_EVERY_S)
@@ -89,6 +99,8 @@ class Keeper:
             "fingerprints": self.base.fingerprints,
             "history": self.ledger.history,
             "notices": self.ledger.notices,
+            "trace": self.ledger.trace.to_json(),
+            "noise_scales": self.ledger.noise_scales,
         }
         try:
             write_checkpoint(self.folder, self.state.capture(), about)
@@ -129,6 +141,8 @@ class Keeper:
             progress.reason = "complete"
         self.ledger.history[:] = about["history"]
         self.ledger.notices[:] = about["notices"]
+        self.ledger.trace.restore(about["trace"])
+        self.ledger.noise_scales[:] = about["noise_scales"]
         return f"{found.notice} The run goes on after step {progress.step}, epoch {progress.epoch}.".strip()
 
     def rescue(self) -> None:
@@ -150,13 +164,12 @@ class Keeper:
         if self.folder is None:
             return False
         try:
-            recipe = json.dumps(self.base.recipe, indent=2) + "\n"
-            (self.folder / "recipe.json").write_text(recipe, encoding="utf-8")
             save_bundle(self.state.network, self.card(), self.folder / "model", example=self._example(), overwrite=True)
         except OSError as error:
             self._warn(f"{error} The model is kept in memory; save it somewhere else before you leave.")
+            self.unsaved = True
             return False
-        self.model_due = time.monotonic() + SAVE_EVERY_S
+        self.model_due, self.unsaved = time.monotonic() + SAVE_EVERY_S, False
         return True
 
     def card(self) -> BundleCard:
@@ -219,9 +232,8 @@ def _row(event: EpochDone) -> dict[str, Any]:
 
 def _write_history(folder: Path, history: list[dict[str, Any]]) -> None:
     """Write the table of epochs so far (small; replaced as a whole)."""
-    partial = folder / ".history.csv.partial"
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[-1]))
-        writer.writeheader()
-        writer.writerows(history)
-    partial.replace(folder / "history.csv")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(history[-1]))
+    writer.writeheader()
+    writer.writerows(history)
+    write_whole(folder / HISTORY, text.getvalue())

@@ -33,6 +33,7 @@ from napari_anneal.training.loop import train
 from napari_anneal.training.losses import loss_of_recipe
 from napari_anneal.training.provenance import fingerprints, link_of_run
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.record import Record, facts_of
 from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
 from napari_anneal.training.run_lock import locked
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
@@ -93,7 +94,8 @@ def fine_tune(
     start
         ``None`` (scratch), ``"imagenet"``, a shipped model's name, a bundle, a weights file or a ``Model``.
     out
-        Folder to create for ``model/`` (the bundle), ``history.csv`` and ``recipe.json``; ``None``: nothing is written.
+        Folder to create for ``model/`` (the bundle), ``report.html``, and what both are made from (``recipe.json``,
+        ``run.json``, ``history.csv``, ``steps.csv``, ``pictures.npz``); ``None``: nothing is written.
     on_event
         Called in this thread with every event (see ``training.events``).
     cancel
@@ -141,9 +143,12 @@ def fine_tune(
     link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
     card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
     keeper = Keeper(state, card, prepared, ledger, folder)
+    facts, names = facts_of(samples, plan, prepared, card, start, network, device)
+    record = Record(facts, names, recipe, ledger, folder)
     with locked(folder):
         if resume and folder is not None:
             ledger.tell(Notice(keeper.go_on(read_checkpoint(folder), recipe)))
+        record.begin(resume)
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:
             for text in (*prepared.notices, *begun.notices, *_warnings(recipe, state, device)):
@@ -174,6 +179,7 @@ def fine_tune(
                     keeper.after(event)
         except BaseException as error:
             keeper.rescue()
+            record.end(state, "failed")
             if is_out_of_memory(error):
                 raise AnnealError(
                     f"the {device} ran out of memory even with one patch of {recipe.patch} px at a time; take a "
@@ -181,10 +187,16 @@ def fine_tune(
                 ) from error
             raise
         if finished.reason == "diverged" and not state.best.state:
+            record.end(state, finished.reason)
             raise AnnealError("the loss became infinite or NaN before the first validation; lower the learning rates.")
         if keeper.disk_full:
             finished = replace(finished, reason="disk full")
+        record.end(state, finished.reason)
+        if not keeper.unsaved:
+            record.diagnose()
         saved = keeper.close(finished.reason)
+        if saved:
+            record.publish(network, prepared.data.validation, device)
     network.cpu()
     ledger.tell(finished)
     row = next((r for r in ledger.history if r["epoch"] == state.best.epoch), {})

@@ -15,7 +15,7 @@ import psutil
 from napari_anneal.errors import OutputError
 from napari_anneal.samples.placing import remove
 
-__all__ = ["LOCK", "locked"]
+__all__ = ["LOCK", "is_locked", "locked"]
 
 LOCK = ".run.lock"
 
@@ -52,6 +52,11 @@ def locked(folder: Path | None) -> Iterator[None]:
         yield
     finally:
         remove(path)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a run is writing to this folder now."""
+    return (folder / LOCK).exists() and _is_held(folder / LOCK)
 
 
 def _is_held(path: Path) -> bool:

@@ -31,6 +31,7 @@ from napari_anneal.training.batches import SyntheticPatches
 from napari_anneal.training.holdout import hold_out_groups, hold_out_paint
 from napari_anneal.training.loop import TrainingSet
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.run_facts import JudgedBy
 from napari_anneal.training.validation_budget import validation_budget
 from napari_anneal.validation import SplitPlan
 
@@ -57,6 +58,7 @@ class Prepared:
     spacing: tuple[float, ...] | None
     notices: tuple[str, ...]
     held: tuple[PreparedSlice, ...]
+    judged_by: JudgedBy
 
 
 def prepare_run(
@@ -96,7 +98,9 @@ def prepare_run(
     steps = recipe.steps_per_epoch or max(MIN_STEPS_PER_EPOCH, math.ceil(tiles_to_see / recipe.batch_size))
     most = validation_budget(recipe, steps)
     tiles = painted_tiles(held, patch, most)
+    judged_by: JudgedBy = "held-out paint" if by_paint else "other groups"
     if not tiles:
+        judged_by = "training paint"
         tiles = painted_tiles(train_slices, patch, most)
         notices.append("There is too little paint to hold any out, so the run is judged by the paint it learns from.")
     sampler = PatchSampler(train_slices, patch, len(classes), recipe.seed)
@@ -112,6 +116,7 @@ def prepare_run(
         samples[train[0]].spacing,
         tuple(notices),
         tuple(held or train_slices),
+        judged_by,
     )
 
 
@@ -253,4 +258,4 @@ def _prepare_stream(stream: SyntheticStream, recipe: FineTuneRecipe) -> Prepared
     tiles = [PreparedSlice(image, labels, i, None) for i, (image, labels) in enumerate(drawn)]
     data = TrainingSet(SyntheticPatches(stream), tiles, steps)
     notices = ("Validated on synthetic images never trained on.",)
-    return Prepared(data, names, 1, None, (), (), 0, None, notices, tuple(tiles))
+    return Prepared(data, names, 1, None, (), (), 0, None, notices, tuple(tiles), "synthetic stream")

@@ -1,0 +1,361 @@
+"""What went wrong with a run, in words: pure functions over its facts, its recipe and its history.
+
+Each check looks for one fault, says nothing where it cannot tell, and names what to do. The thresholds were set so that
+runs with the fault planted are found and healthy ones stay silent; both are tested.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.run_facts import Finding, RunFacts
+from napari_anneal.training.stages import Stage
+
+__all__ = ["Finding", "backbone_misleads", "diagnose", "rate_too_high"]
+
+Row = Mapping[str, Any]
+
+# A Dice below this is that of a class that is as good as never found; a class that is merely hard scores above 0.1.
+NEVER_FOUND = 0.01
+# Neighbouring pixels are alike, so 300 painted ones are worth a few independent looks at a class, not more.
+FEW_PIXELS = 300
+# The mean over n patches scatters by 1/√n of what single patches do; below four it is half of that or more.
+FEW_PATCHES = 4
+# Training and validation loss are of the same kind; specimens differ, so up to twice the loss on new ones is normal.
+GAP = 2.0
+# … and below this difference nobody would see it in the pictures.
+LEAST_GAP = 0.15
+# The validation loss of a healthy run scatters by some percent about its lowest; a rise by a fifth is no scatter.
+RISE = 1.2
+# Of the loss of guessing; a network that has learned anything is well below.
+UNDERFIT = 0.75
+# From one epoch to a later one the mean training loss of a healthy run rises by a few percent, not by half.
+JUMP = 1.5
+# … of the loss of guessing: a rise from 0.02 to 0.04 is none.
+LEAST_JUMP = 0.2
+# Mean loss against that of guessing: above this, steps make the network worse than knowing nothing.
+WORSE_THAN_GUESSING = 1.5
+# Share of the loss that still came off in the last fifth of the epochs for more epochs to be worth their while.
+STILL_FALLING = 0.08
+FEWEST_EPOCHS = 8
+# The noise scale grows as the loss falls, so towards the end several times the batch is normal (McCandlish 2018, 4.4).
+NOISY = 16.0
+# Two models differ by chance; one pair of runs must differ by the spread from seed to seed (5 to 15 points) to count.
+SEED_SPREAD = 0.05
+STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class _Run:
+    facts: RunFacts
+    recipe: FineTuneRecipe
+    history: Sequence[Row]
+    steps: Sequence[Row]
+
+    @property
+    def guessing(self) -> float:
+        """Loss of a network that gives every class the same probability; nan where the recipe's loss has other parts.
+
+        With classes balanced by weights the cross-entropy of that is ln K, its Dice loss about 1 - 1/K.
+        """
+        recipe, count = self.recipe, len(self.facts.classes)
+        if recipe.focal or recipe.cldice or recipe.boundary_weight:
+            return math.nan
+        return recipe.cross_entropy * math.log(count) + recipe.dice * (1 - 1 / count)
+
+    @property
+    def best(self) -> Row | None:
+        return next((row for row in self.history if row["epoch"] == self.facts.best_epoch), None)
+
+    def stages(self) -> list[tuple[Stage, list[Row]]]:
+        """Every stage that reached a validation, with its epochs."""
+        runs = [list(rows) for _, rows in groupby(self.history, key=lambda row: row["stage"])]
+        return list(zip(self.recipe.stages, runs, strict=False))
+
+
+def diagnose(
+    facts: RunFacts, recipe: FineTuneRecipe, history: Sequence[Row], steps: Sequence[Row] = ()
+) -> tuple[Finding, ...]:
+    """Look for what is wrong with a run.
+
+    Parameters
+    ----------
+    facts, recipe
+        What was done to what, and what came of it.
+    history
+        One row an epoch: ``epoch, stage, step, train_loss, val_loss, val_dice_1 …``.
+    steps
+        Points of the loss over steps: ``step, loss``.
+
+    Returns
+    -------
+    tuple of Finding
+        Warnings first; empty if nothing was found amiss.
+    """
+    run = _Run(facts, recipe, history, steps)
+    found = [finding for check in CHECKS for finding in check(run)]
+    return tuple(sorted(found, key=lambda finding: finding.severity != "warning"))
+
+
+def backbone_misleads(feature_extraction: Sequence[float], scratch: Sequence[float]) -> Finding | None:
+    """Feature extraction worse than scratch: the features of the backbone mislead, so it is better switched.
+
+    Parameters
+    ----------
+    feature_extraction, scratch
+        Mean Dice of the two control runs, one value a fold and seed, in the same order (they are compared in pairs).
+
+    Returns
+    -------
+    Finding or None
+        ``None`` where feature extraction is as good, or the difference may be chance: a single pair must differ by the
+        spread from seed to seed, several by two standard errors of their mean difference.
+    """
+    pairs = zip(scratch, feature_extraction, strict=True)
+    lost = np.array([s - f for s, f in pairs if math.isfinite(s) and math.isfinite(f)])
+    if not lost.size:
+        return None
+    doubt = STANDARD_ERRORS * float(lost.std(ddof=1)) / math.sqrt(lost.size) if lost.size > 1 else SEED_SPREAD
+    mean = float(lost.mean())
+    if mean <= max(doubt, 0.01):
+        return None
+    over = f"over {lost.size} pairs of runs" if lost.size > 1 else "in one pair of runs"
+    return Finding(
+        "backbone misleads",
+        f"Feature extraction scores {100 * mean:.0f} points of Dice less than training from scratch ({over}): the "
+        "features of this start mislead on these images. Switch the backbone or the start, for instance to one trained "
+        "on synthetic images like yours.",
+        "warning",
+    )
+
+
+def _rate(run: _Run) -> list[Finding]:
+    finding = rate_too_high(run.history, run.recipe, run.guessing)
+    if run.facts.fell_back and finding is None:
+        peak = max(max(stage.rates.values()) for stage in run.recipe.stages)
+        finding = Finding(
+            "learning rate too high",
+            f"The loss became infinite or NaN, so the learning rates (up to {peak:g}) are too high; lower them 3 to 10 "
+            "times, or let the learning-rate finder suggest one.",
+            "warning",
+        )
+    return [finding] if finding else []
+
+
+def rate_too_high(history: Sequence[Row], recipe: FineTuneRecipe, guessing: float) -> Finding | None:
+    """Loss that jumps up, or stays above that of guessing: steps that are too long (told as soon as it shows)."""
+    runs = [list(rows) for _, rows in groupby(history, key=lambda row: row["stage"])]
+    for stage, rows in zip(recipe.stages, runs, strict=False):
+        losses = [row["train_loss"] for row in rows]
+        peak = max(stage.rates.values()) * recipe.rate_scale
+        advice = f"the learning rate ({peak:g}) is too high; lower it 3 to 10 times, or let the finder suggest one."
+        least = LEAST_JUMP * guessing if math.isfinite(guessing) else 0.2 * losses[0]
+        for number in range(1, len(losses)):
+            low, high = min(losses[:number]), losses[number]
+            if high > JUMP * low and high - low > least:
+                return Finding(
+                    "learning rate too high",
+                    f"In stage '{stage.name}' the training loss rose from {low:.3g} to {high:.3g} by epoch "
+                    f"{rows[number]['epoch']}: {advice}",
+                    "warning",
+                )
+        # The first epoch may begin anywhere (a start that is sure of the wrong thing), the second may not.
+        bad = [row for row in rows[1:] if row["train_loss"] > WORSE_THAN_GUESSING * guessing]
+        if bad:
+            return Finding(
+                "learning rate too high",
+                f"In stage '{stage.name}' the training loss was still {bad[-1]['train_loss']:.3g} at epoch "
+                f"{bad[-1]['epoch']}, more than guessing gives ({guessing:.2g}): {advice}",
+                "warning",
+            )
+    return None
+
+
+def _never_found(run: _Run) -> list[Finding]:
+    found = []
+    for k, (name, dice) in enumerate(zip(run.facts.classes, run.facts.best_dice, strict=False)):
+        if dice is None or dice >= NEVER_FOUND:
+            continue
+        painted = run.facts.train_painted[k] if k < len(run.facts.train_painted) else None
+        learned = f"; {painted:,} training pixels of it are painted" if painted is not None else ""
+        found.append(
+            Finding(
+                "class never found",
+                f"Class '{name}' is never found on the validation images (Dice {dice:.2f}{learned}): paint more of it "
+                "where it looks different, balance the classes, or train longer.",
+                "warning",
+            )
+        )
+    return found
+
+
+def _fit(run: _Run) -> list[Finding]:
+    """Training and validation loss compared: learned by heart, or not learned."""
+    history, best = run.history, run.best
+    if best is None or len(history) < 3 or run.facts.judged_by == "training paint":
+        return []
+    train_end = float(np.median([row["train_loss"] for row in history[-3:]]))
+    val_end = float(np.median([row["val_loss"] for row in history[-3:]]))
+    guessing = run.guessing
+    if min(train_end, best["val_loss"]) > UNDERFIT * guessing:
+        return [
+            Finding(
+                "underfitting",
+                f"The training loss is still {train_end:.2f}, and {guessing:.2f} is what guessing gives: the network "
+                "has hardly learned its own training images. Train longer, at higher rates, or more layers of it.",
+                "warning",
+            )
+        ]
+    lowest = min(_smoothed([row["val_loss"] for row in history]))
+    apart = val_end > GAP * train_end and val_end - train_end > LEAST_GAP
+    if apart and val_end > RISE * lowest:
+        return [
+            Finding(
+                "overfitting",
+                f"From epoch {best['epoch']} on the validation loss rose from {best['val_loss']:.2f} to {val_end:.2f} "
+                f"while the training loss fell to {train_end:.2f}: the training images are being learned by heart. The "
+                "best epoch was kept; paint more specimens, augment more, or train fewer layers.",
+                "advice",
+            )
+        ]
+    if apart and best["val_loss"] > GAP * best["train_loss"] and best["val_loss"] - best["train_loss"] > LEAST_GAP:
+        return [
+            Finding(
+                "generalisation gap",
+                f"At the best epoch the validation loss is {best['val_loss']:.2f} and the training loss "
+                f"{best['train_loss']:.2f}: the validation images differ from the training images more than the "
+                "augmentation covers. Paint images like them, or augment more.",
+                "advice",
+            )
+        ]
+    return []
+
+
+def _length(run: _Run) -> list[Finding]:
+    """Whether more epochs would have helped; only a run that came to its end can tell."""
+    history = run.history
+    if run.facts.reason != "complete" or len(history) < FEWEST_EPOCHS or run.best is None:
+        return []
+    losses = _smoothed([row["val_loss"] for row in history])
+    fifth = max(2, len(losses) // 5)
+    before, now = min(losses[:-fifth]), min(losses[-fifth:])
+    if run.best["epoch"] <= history[-fifth]["epoch"] - 1 or before - now < STILL_FALLING * before:
+        return []
+    return [
+        Finding(
+            "still improving",
+            f"The validation loss fell by {100 * (1 - now / before):.0f} % over the last {fifth} of {len(history)} "
+            "epochs: the run was too short. Train longer.",
+            "advice",
+        )
+    ]
+
+
+def _early_stop(run: _Run) -> list[Finding]:
+    """A first stage that ended early, and was not improved on."""
+    stages = run.stages()
+    if len(stages) < 2 or run.best is None:
+        return []
+    first, rows = stages[0]
+    planned = first.length(run.facts.steps_per_epoch)
+    went = rows[-1]["step"]
+    if went >= planned or run.best["stage"] != first.name:
+        return []
+    return [
+        Finding(
+            "first stage stopped early",
+            f"Stage '{first.name}' ended early (after {len(rows)} of "
+            f"{math.ceil(planned / run.facts.steps_per_epoch)} epochs), and no later stage improved on it: the best "
+            f"weights are those of epoch {run.best['epoch']}. Lower the rates of the later stages, or leave them out.",
+            "advice",
+        )
+    ]
+
+
+def _batch(run: _Run) -> list[Finding]:
+    scale, batch = run.facts.noise_scale, run.recipe.batch_size
+    if scale is None or scale <= NOISY * batch:
+        return []
+    return [
+        Finding(
+            "batch too small",
+            f"The gradient noise scale is about {scale:.0f} patches, {scale / batch:.0f} times the batch of {batch}: "
+            f"most of every step is noise. Take batches of {2 ** round(math.log2(batch * NOISY / 4))} or more.",
+            "advice",
+        )
+    ]
+
+
+def _validation(run: _Run) -> list[Finding]:
+    """What judges the run: another specimen, and enough of it?"""
+    facts = run.facts
+    if facts.judged_by == "synthetic stream":
+        return []
+    found = []
+    shared = sorted({used.group for used in facts.train} & {used.group for used in facts.validation})
+    if facts.judged_by == "training paint":
+        found.append(_judged_by_training("by the very paint that it learned from"))
+    elif facts.judged_by == "held-out paint":
+        found.append(_judged_by_training("on paint held out from the training specimen itself"))
+    elif shared:
+        found.append(_judged_by_training(f"on images of specimens that it trained on ({_listed(shared)})"))
+    groups = {used.group for used in (*facts.train, *facts.validation)}
+    if len(facts.train) > 1 and len(groups) == 1:
+        found.append(
+            Finding(
+                "one group only",
+                f"All {len(facts.train)} images are of one group ({next(iter(groups))}), so nothing says how the model "
+                "does on another specimen. Give every image the group of its specimen, or paint a second specimen.",
+                "warning",
+            )
+        )
+    few = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if 0 < count < FEW_PIXELS]
+    none = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if count == 0]
+    if facts.validation_patches < FEW_PATCHES or few or none:
+        why = [f"{facts.validation_patches} patch{'es' if facts.validation_patches != 1 else ''}"]
+        if facts.validation_patches >= FEW_PATCHES:
+            why = []
+        why += [f"fewer than {FEW_PIXELS} painted pixels of {_listed(few)}"] if few else []
+        why += [f"no paint of {_listed(none)}"] if none else []
+        found.append(
+            Finding(
+                "validation too small",
+                f"The validation images hold only {' and '.join(why)}, so the figures and the choice of the best epoch "
+                "are uncertain. Paint more on the validation images.",
+                "warning",
+            )
+        )
+    return found
+
+
+def _judged_by_training(how: str) -> Finding:
+    return Finding(
+        "validation on the training specimen",
+        f"Validated {how}, so the score flatters; paint a second specimen to know better.",
+        "warning",
+    )
+
+
+def _smoothed(losses: Sequence[float]) -> list[float]:
+    """Running median of three: a single lucky or unlucky epoch does not count."""
+    if len(losses) < 3:
+        return list(losses)
+    padded = [losses[0], *losses, losses[-1]]
+    return [float(np.median(padded[i : i + 3])) for i in range(len(losses))]
+
+
+def _listed(names: Sequence[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+
+
+CHECKS: tuple[Callable[[_Run], list[Finding]], ...] = (
+    _rate, _never_found, _validation, _fit, _batch, _length, _early_stop,
+)  # fmt: skip
