@@ -1,4 +1,4 @@
-"""What *Fine-tune* trains on: painted images, a stream of synthetic ones."""
+"""What *Fine-tune* trains on: painted images, a stream of synthetic ones, or the stream first and then the images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from napari_anneal.synthesis import PRESETS, preset_ranges
 from napari_anneal.widgets._form import shrinkable
 from napari_anneal.widgets._stream_source import StreamSource
 
-__all__ = ["IMAGES", "SYNTHETIC", "DataChoice"]
+__all__ = ["CASCADE", "IMAGES", "SYNTHETIC", "DataChoice"]
 
-IMAGES, SYNTHETIC = "images", "synthetic"
+IMAGES, SYNTHETIC, CASCADE = "images", "synthetic", "cascade"
 CHOICES = {
     IMAGES: ("my painted images", "The pairs listed below."),
     SYNTHETIC: (
         "synthetic images",
         "An endless stream of synthetic microstructures with perfect labels; no layer is used.",
+    ),
+    CASCADE: (
+        "synthetic first, then my images",
+        "A cascade: two runs, the second from the model of the first. Both models are kept, and what the second run "
+        "forgets of the synthetic task is measured.",
     ),
 }
 
@@ -31,7 +36,7 @@ class DataChoice(QWidget):
     """
 
     changed = Signal()
-    tip = "Your painted images, or synthetic ones."
+    tip = "Your painted images, synthetic ones, or both in turn."
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +76,7 @@ class DataChoice(QWidget):
 
     @property
     def value(self) -> str:
-        """``"images"`` or ``"synthetic"``."""
+        """``"images"``, ``"synthetic"`` or ``"cascade"``."""
         return str(self.kind.currentData())
 
     @property
@@ -94,7 +99,7 @@ class DataChoice(QWidget):
         self.kind.setCurrentIndex(self.kind.findData(value))
 
     def take(self, source: StreamSource) -> None:
-        """Take a stream that was handed over, and train on it."""
+        """Take a stream that was handed over, and train on it, unless a cascade is chosen already."""
         self._handed_over = source
         self._fill()
         if self.value == IMAGES:
@@ -126,4 +131,5 @@ class DataChoice(QWidget):
         source = self.source
         self._about.setVisible(source is not None)
         if source is not None:
-            self._about.setText(f"Every patch is new, classes {' and '.join(source.classes)}.")
+            then = "; then the pairs below, from its model" if self.value == CASCADE else ""
+            self._about.setText(f"Every patch is new, classes {' and '.join(source.classes)}{then}.")

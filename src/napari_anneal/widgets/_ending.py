@@ -11,7 +11,7 @@ from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
 
 if TYPE_CHECKING:
-    from napari_anneal.training import Run
+    from napari_anneal.training import Cascade, Run
 
 __all__ = ["Ending", "ending_of"]
 
@@ -37,17 +37,36 @@ class Ending:
     others: tuple[str, ...] = field(default=())
 
 
-def ending_of(run: Run, notices: Sequence[str]) -> Ending:
-    """Offer the model of a run in *Segment* and say what came of it; ``notices`` were told on the way."""
+def ending_of(done: Run | Cascade, notices: Sequence[str]) -> Ending:
+    """Offer the models of a run in *Segment* and say what came of it; ``notices`` were told on the way."""
+    return _of_run(done, notices) if hasattr(done, "model") and hasattr(done, "history") else _of_cascade(done, notices)
+
+
+def _of_run(run: Run, notices: Sequence[str]) -> Ending:
     name = _offer(run)
     where = f" Saved in {run.out}." if run.out is not None else ""
     status = f"{_how(run)}: “{name}” is ready in Segment{_score(run)} ({clock(run.seconds)} min).{where}"
     return Ending(status, _mood(run), run.out, others=tuple(notices))
 
 
-def _offer(run: Run) -> str:
+def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
+    """One line an arrow, then what the last model kept of what was learned before."""
+    last = cascade.runs[-1]
+    lines = [f"“{_offer(run, arrow)}”{_score(run)}" for arrow, run in zip(cascade.names, cascade.runs, strict=False)]
+    where = f" Saved in {cascade.out}." if cascade.out is not None else ""
+    seconds = sum(run.seconds for run in cascade.runs)
+    how = _how(last) if last.reason not in REASONS else REASONS[last.reason].partition(";")[0]
+    status = f"{how}: {' and '.join(lines)}: ready in Segment ({clock(seconds)} min).{where}"
+    kept = [one.sentence for one in cascade.kept]
+    rest = [text for text in notices if text not in kept]
+    return Ending(status, _mood(last), cascade.out, others=(cascade.lineage + ".", *kept, *rest))
+
+
+def _offer(run: Run, arrow: str = "") -> str:
     """Put the model into the session; the name it has there."""
     name = run.model.card.name or "model"
+    if arrow and run.out is not None:
+        name = f"{run.out.parent.name} · {arrow}"
     return session_models().add(name, run.model)
 
 

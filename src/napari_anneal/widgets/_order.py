@@ -13,12 +13,12 @@ import numpy as np
 
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
-from napari_anneal.widgets._data_choice import IMAGES
+from napari_anneal.widgets._data_choice import CASCADE, IMAGES
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import FineTuneRecipe, Run, RunControl
+    from napari_anneal.training import Cascade, FineTuneRecipe, Run, RunControl
     from napari_anneal.validation import SplitPlan
 
 __all__ = ["STREAM_COLOURS", "Order", "free_folder"]
@@ -60,9 +60,9 @@ class Order:
         """Colours of the classes in that arrow."""
         return STREAM_COLOURS if self.is_synthetic(arrow) else self.colours
 
-    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run:
+    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run | Cascade:
         """Train, on the worker's thread."""
-        from napari_anneal.training import fine_tune
+        from napari_anneal.training import cascade, fine_tune
 
         common: dict[str, Any] = {
             "start": self.start,
@@ -72,6 +72,10 @@ class Order:
             "resume": self.resume,
             "watch": None if self.watch is None else self.watch.pixels,
         }
+        if self.data == CASCADE:
+            first, then = self._recipe(of_stream=True), self._recipe(of_stream=False)
+            done = cascade(self.samples, self.plan, then, first, self.stream, **common)
+            return dataclasses.replace(done, runs=tuple(map(_at_full_speed, done.runs)))
         source = self.stream if self.stream is not None else self.samples
         recipe = self.given or self._recipe(of_stream=self.stream is not None)
         return _at_full_speed(fine_tune(source, self.plan, recipe, control=self.control, **common))
@@ -82,10 +86,14 @@ class Order:
 
         preset: Any = self.preset
         if of_stream and self.stream is not None:
-            names, colours = tuple(self.typed_names.values()), STREAM_COLOURS
+            names, colours = self.stream.classes, STREAM_COLOURS
+            if self.data == CASCADE:
+                preset = "scratch" if self.start is None else preset
         else:
             counts = count_all([np.asarray(sample.labels) for sample in self.samples])
             names, colours = class_names(counts, self.typed_names), self.colours
+            if self.data == CASCADE and preset == "scratch":
+                preset = "canonical"  # by then there is something to keep
         optimizer: Any = self.optimizer
         return FineTuneRecipe.from_preset(
             preset, self.epochs, optimizer, **self.settings, classes=names, colours=colours[: len(names)]

@@ -204,7 +204,7 @@ class FineTuneWidget(Form):
             data=self.data.value,
             samples=samples,
             stream=None if source is None else source.stream(int(settings["patch"])),
-            typed_names=self.classes.typed_names if source is None else dict(enumerate(source.classes, start=1)),
+            typed_names=self.classes.typed_names,
             preset=str(self.preset.currentData()),
             optimizer=str(self.optimizer.currentData()),
             epochs=self.epochs.value(),
