@@ -106,6 +106,8 @@ def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tm
     assert [s["steps"] for s in plan["stages"]] == [2, 8, 2]
     assert set(plan["stages"][1]["rates"]) == set(plan["groups"])
     assert all(len(r) == s["steps"] for s in plan["stages"] for r in s["rates"].values())
+    assert plan["minutes"] > 0
+    assert plan["memory_bytes"] == sum(plan["memory"].values())
     assert not (tmp_path / "x").exists()
 
 

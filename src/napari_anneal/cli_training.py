@@ -100,7 +100,7 @@ def train(
         plan = SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
     begin = None if start == "scratch" else start
     if dry_run:
-        planned = plan_run(samples, plan, recipe, begin)
+        planned = plan_run(samples, plan, recipe, begin, measure=True)
         answer(json_, planned.to_dict(), str(planned))
         return
     with progress_bar("training") as advance:
