@@ -30,9 +30,9 @@ from napari_anneal.training.trace import Trace
 __all__ = ["Keeper", "Ledger"]
 
 # Best weights and checkpoints go to disk at most this often (what a power cut can cost), and never so often that
-# writing them takes more than a twentieth of the time.
+# writing either of them takes more than a hundredth of the time.
 SAVE_EVERY_S = 30.0
-LEAST_WORK_PER_WRITE = 20.0
+LEAST_WORK_PER_WRITE = 100.0
 
 
 @dataclass
@@ -110,8 +110,7 @@ class Keeper:
                 f"A checkpoint could not be written to {self.folder} ({why_not_written(error)}), so the run was "
                 "stopped; the last checkpoint is as it was, and the run can go on from it when there is space."
             )
-        now = time.monotonic()
-        self.checkpoint_due = now + max(SAVE_EVERY_S, LEAST_WORK_PER_WRITE * (now - began))
+        self.checkpoint_due = _next_write(began)
 
     def go_on(self, found: Checkpoint, recipe: FineTuneRecipe) -> str:
         """Put a run back to its checkpoint; return a sentence that says from where it goes on.
@@ -163,13 +162,14 @@ class Keeper:
         """Write the network as it is now; return whether it is on disk."""
         if self.folder is None:
             return False
+        began = time.monotonic()
         try:
             save_bundle(self.state.network, self.card(), self.folder / "model", example=self._example(), overwrite=True)
         except OSError as error:
             self._warn(f"{error} The model is kept in memory; save it somewhere else before you leave.")
             self.unsaved = True
             return False
-        self.model_due, self.unsaved = time.monotonic() + SAVE_EVERY_S, False
+        self.model_due, self.unsaved = _next_write(began), False
         return True
 
     def card(self) -> BundleCard:
@@ -215,6 +215,12 @@ def _as_recipe(settings: dict[str, Any]) -> FineTuneRecipe | None:
         return FineTuneRecipe.model_validate(settings)
     except InputError:
         return None
+
+
+def _next_write(began: float) -> float:
+    """When to write again what took from ``began`` until now."""
+    now = time.monotonic()
+    return now + max(SAVE_EVERY_S, LEAST_WORK_PER_WRITE * (now - began))
 
 
 def _row(event: EpochDone) -> dict[str, Any]:

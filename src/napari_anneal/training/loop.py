@@ -138,7 +138,7 @@ def train(
                 told.append(Notice(fall_back(state, safe, recipe)))
                 over = True
             elif done is not None:
-                safe = state.capture()
+                safe = state.capture(instead_of=safe)
             yield from told
             if done is not None:
                 if watch is not None and not diverged:

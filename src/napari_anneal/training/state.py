@@ -7,7 +7,9 @@ if it had never stopped. Batches are pure functions of the step's number, so the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -120,16 +122,17 @@ class RunState:
         self.progress.stage, self.progress.local, self.progress.stale = self.progress.stage + 1, 0, 0
         self.optimizer = None
 
-    def capture(self) -> Captured:
-        """Copy all of it."""
-        tensors = {f"network.{name}": tensor for name, tensor in _copied(self.network.state_dict()).items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.state.items()}
+    def capture(self, instead_of: Captured | None = None) -> Captured:
+        """Copy all of it; into the memory of an earlier capture that nobody needs any more, if one is given."""
+        moving = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         if self.averaged is not None:
-            tensors |= {f"averaged.{name}": tensor for name, tensor in _copied(self.averaged.state_dict()).items()}
+            moving |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
         if self.optimizer is not None:
             for index, values in self.optimizer.state_dict()["state"].items():
-                kept = {k: v for k, v in values.items() if isinstance(v, Tensor)}
-                tensors |= {f"optimizer.{index}.{key}": value for key, value in _copied(kept).items()}
+                moving |= {f"optimizer.{index}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+        tensors = _copied(moving, instead_of.tensors if instead_of is not None else {})
+        # The best weights never change in place, so they need no copy.
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.state.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors |= {f"random.cuda{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
@@ -165,8 +168,16 @@ class RunState:
             torch.cuda.set_rng_state_all([tensors[name] for name in cards])
 
 
-def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+def _copied(tensors: dict[str, Tensor], memory: Mapping[str, Tensor] = MappingProxyType({})) -> dict[str, Tensor]:
+    """Copies on the CPU; in the tensors of the same name and kind in ``memory``, which new ones would take time for."""
+    copies = {}
+    for name, tensor in tensors.items():
+        old = memory.get(name)
+        if old is not None and (old.shape, old.dtype) == (tensor.shape, tensor.dtype):
+            copies[name] = old.copy_(tensor.detach())
+        else:
+            copies[name] = tensor.detach().to("cpu", copy=True)
+    return copies
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
