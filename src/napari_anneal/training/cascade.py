@@ -6,7 +6,6 @@ arrow all tasks are scored, which says what was gained and what was forgotten.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
-from napari_anneal.errors import InputError
+from napari_anneal.errors import AnnealError, InputError
 from napari_anneal.inference import Model, load_model
 from napari_anneal.models.bundle import replace_card
 from napari_anneal.models.lineage import lineage_of
@@ -35,17 +34,15 @@ from napari_anneal.training.arrows import (
     is_model,
 )
 from napari_anneal.training.cascade_record import CascadeRecord
-from napari_anneal.training.checkpoint import has_checkpoint, remove_checkpoints
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Notice
-from napari_anneal.training.finished_run import ENDED, read_finished_run
+from napari_anneal.training.finished_run import ENDED, finished_run, refuse_another
 from napari_anneal.training.forgetting import Kept, Task, all_kept, score_task, task_of, task_of_link
-from napari_anneal.training.provenance import fingerprints
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.report import write_report
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_folder import create_folder, free_folder
 from napari_anneal.training.run_lock import locked
-from napari_anneal.training.setup import prepare_run
 from napari_anneal.validation import SplitPlan
 
 __all__ = ["cascade", "run_arrows"]
@@ -198,21 +195,21 @@ class _Running:
             if run.reason not in ENDED:
                 break
             model = run.model
+        if self.folder is not None:
+            try:
+                write_report(self.folder)
+            except AnnealError as error:
+                self._tell(Notice(f"The report of the cascade could not be written ({error})."))
         return self._so_far
 
     def _run_arrow(self, number: int, arrow: Arrow, start: Start, resume: bool) -> Run:
         """Run an arrow, go on with it, or find it finished."""
         folder = None if self.folder is None else self.folder / f"{number}-{arrow.name}"
         control = RunControl()
-        done = None
-        if resume and folder is not None:
-            done = read_finished_run(folder)
-            if done is None and folder.exists() and not has_checkpoint(folder):
-                remove(folder)  # it was interrupted before there was anything to go on from
+        done = finished_run(folder) if resume and folder is not None else None
         self._tell(ArrowStarted(number, len(self.arrows), arrow.name, control, done is not None))
-        if done is not None and folder is not None:
-            self._check(done, arrow, start, folder)
-            remove_checkpoints(folder)
+        if done is not None:
+            refuse_another(done, arrow.source, arrow.plan, arrow.recipe, start)
             return done
         return fine_tune(
             arrow.source,
@@ -227,22 +224,6 @@ class _Running:
             control=control,
             probe=self._during(arrow) if self.score_every else None,
         )
-
-    def _check(self, done: Run, arrow: Arrow, start: Start, folder: Path) -> None:
-        """Refuse to build on an arrow that is finished, but of another recipe, other data or another start."""
-        card = done.model.card
-        recipe = json.loads(json.dumps(arrow.recipe.model_dump(mode="json")))
-        differs = "recipe" if recipe != card.recipe else ""
-        prepared = prepare_run(arrow.source, arrow.plan, arrow.recipe)
-        if fingerprints(arrow.source, prepared) != card.fingerprints:
-            differs = "set of images or labels"
-        if isinstance(start, Model) and card.lineage[:-1] != lineage_of(start.network, start.card):
-            differs = "start"
-        if differs:
-            raise InputError(
-                f"the arrow in {folder} is finished, but with another {differs}; resume with that, or choose another "
-                "folder."
-            )
 
     def _score_start(self, start: Start) -> Model:
         """Score the model that the cascade starts from, on its own task too where its lineage lets it be made again."""

@@ -1,21 +1,31 @@
-"""A run that has come to its end, read back from its folder."""
+"""A run that has come to its end, read back from its folder: what a series of runs need not do again."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_anneal.inference import load_model
+from napari_anneal.errors import InputError
+from napari_anneal.inference import Model, load_model
 from napari_anneal.models import is_bundle
+from napari_anneal.models.lineage import lineage_of
+from napari_anneal.samples.placing import remove
+from napari_anneal.samples.sample import Sample
+from napari_anneal.synthesis import SyntheticStream
+from napari_anneal.training.checkpoint import has_checkpoint, remove_checkpoints
+from napari_anneal.training.provenance import fingerprints
+from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run
+from napari_anneal.training.runs import read_history
+from napari_anneal.training.setup import prepare_run
+from napari_anneal.validation import SplitPlan
 
-__all__ = ["ENDED", "read_finished_run"]
+__all__ = ["ENDED", "finished_run", "read_finished_run", "refuse_another"]
 
 # Reasons for the end of a run that leave nothing to go on with.
 ENDED = ("complete", "stopped early", "finished", "diverged")
-_KIND: dict[str, Callable[[str], Any]] = {"epoch": int, "step": int, "stage": str, "best": lambda text: text == "True"}
 
 
 def read_finished_run(folder: Path) -> Run | None:
@@ -32,15 +42,45 @@ def read_finished_run(folder: Path) -> Run | None:
     metrics = model.card.metrics
     if metrics.get("reason") not in ENDED:
         return None
-    history = _read_history(folder / "history.csv")
+    history = read_history(folder)
     best = next((row for row in history if row["epoch"] == metrics["epoch"]), {})
     seconds = sum(row["seconds"] for row in history)
     return Run(model, history, best, metrics["reason"], tuple(metrics.get("notices", ())), folder, seconds)
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    """The table of epochs; empty where it could not be written."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: _KIND.get(name, float)(text) for name, text in row.items()} for row in csv.DictReader(file)]
+def finished_run(folder: Path) -> Run | None:
+    """As `read_finished_run`, where otherwise there is a run to go on with or no folder when it returns."""
+    done = read_finished_run(folder)
+    if done is not None:
+        remove_checkpoints(folder)  # the end came between the model and this
+    elif folder.exists() and not has_checkpoint(folder):
+        remove(folder)  # it was interrupted before there was anything to go on from
+    return done
+
+
+def refuse_another(
+    done: Run,
+    samples: Sequence[Sample] | SyntheticStream,
+    plan: SplitPlan | None,
+    recipe: FineTuneRecipe,
+    start: Any,
+) -> None:
+    """Refuse to build on a run that is finished, but was of another recipe, other data or (a model) another start.
+
+    Raises
+    ------
+    InputError
+        It differs, and in what.
+    """
+    card, differs = done.model.card, ""
+    if json.loads(recipe.model_dump_json()) != json.loads(json.dumps(card.recipe)):
+        differs = "recipe"
+    elif fingerprints(samples, prepare_run(samples, plan, recipe)) != card.fingerprints:
+        differs = "set of images or labels"
+    elif isinstance(start, Model) and card.lineage[:-1] != lineage_of(start.network, start.card):
+        differs = "start"
+    if differs:
+        raise InputError(
+            f"the run in {done.out} is finished, but with another {differs}; resume with that, or choose another "
+            "folder."
+        )

@@ -167,7 +167,7 @@ def fine_tune(
             if watched is not None:
                 yield from watched.look(epoch)
             if probe is not None:
-                probe(epoch, Model(network, keeper.card(), device, recipe.precision))
+                probe(epoch, Model(state.shown, keeper.card(), device, recipe.precision))
 
         finished = RunFinished("cancelled", 0, math.inf, 0.0)
         try:
