@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_anneal.widgets._ending import Ending
-from napari_anneal.widgets._outcome import Outcome
+from napari_anneal.widgets._outcome import HIGHEST, Outcome
 
 
-def test_warnings_come_first_nothing_twice_and_the_rest_is_counted(qtbot) -> None:
+def test_warnings_come_first_nothing_twice_and_many_words_scroll(qtbot) -> None:
     outcome = Outcome()
     qtbot.addWidget(outcome)
     assert outcome.isHidden()
     others = ("one", "a < b", "two", "three", "four", "one")
     outcome.show_outcome(Ending("Done", "good", Path("runs/a"), None, ("a < b",), others))
-    assert outcome.text.splitlines() == [
-        "• a < b", "• one", "• two", "• three", "… and 1 more in the report (or point here)",
-    ]  # fmt: skip
+    assert outcome.text.splitlines() == ["• a < b", "• one", "• two", "• three", "• four"]
+    outcome.resize(380, 200)
+    outcome.show()
+    short = outcome._scroll.height()
+    outcome.show_outcome(Ending("Done", "good", Path("runs/a"), None, (), tuple(f"{k} long " * 30 for k in range(9))))
+    assert short < outcome._scroll.height() == HIGHEST
     assert not outcome.isHidden()
     assert outcome.open_report.isHidden()
     assert not outcome.open_folder.isHidden()

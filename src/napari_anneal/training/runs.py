@@ -19,7 +19,17 @@ from napari_anneal.training.run_facts import FACTS, RunFacts, read_facts, start_
 from napari_anneal.training.run_lock import is_locked
 from napari_anneal.validation import Fold, SplitPlan, SplitReport
 
-__all__ = ["REPORT", "Order", "RunRecord", "list_runs", "order_of", "read_history", "read_recipe", "read_run"]
+__all__ = [
+    "REPORT",
+    "Order",
+    "RunRecord",
+    "list_runs",
+    "order_of",
+    "read_history",
+    "read_recipe",
+    "read_run",
+    "split_of",
+]
 
 RECIPE, HISTORY, REPORT = "recipe.json", "history.csv", "report.html"
 # Runs lie in a folder, or a level deeper as the folds of a cross-validation or the parts of a cascade.
@@ -243,19 +253,31 @@ def order_of(run: str | os.PathLike[str], samples: Sequence[Sample]) -> Order:
             "cannot bring back; choose the start yourself."
         )
     start = None if facts.start_given == "scratch" else facts.start_given
+    return Order(recipe, start, split_of(facts, samples))
+
+
+def split_of(facts: RunFacts, samples: Sequence[Sample]) -> SplitPlan | None:
+    """The split that a run was judged by, on images recognised by their names; ``None``: paint was held out.
+
+    Raises
+    ------
+    InputError
+        An image of the run is not among the samples.
+    """
     if facts.judged_by != "other groups":
-        return Order(recipe, start, None)
+        return None
     places = {sample.name or f"sample {number}": number for number, sample in enumerate(samples)}
     missing = [used.name for used in (*facts.train, *facts.validation) if used.name not in places]
     if missing:
         raise InputError(
-            f"image {missing[0]!r} of the run in {folder} is not among these; give the images that it was trained on."
+            f"image {missing[0]!r} of the run {facts.name!r} is not among these; give the images that it was trained "
+            "on."
         )
     train, val = (tuple(places[used.name] for used in part) for part in (facts.train, facts.validation))
     gold = tuple(places[used.name] for used in facts.gold if used.name in places)
     groups = tuple(sorted({used.group for used in facts.validation}))
     report = SplitReport((groups,), (), tuple(sorted({used.group for used in facts.gold})), (), ())
-    return Order(recipe, start, SplitPlan((Fold(train, val),), gold, report))
+    return SplitPlan((Fold(train, val),), gold, report)
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:

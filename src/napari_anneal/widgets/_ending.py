@@ -46,7 +46,8 @@ def _of_run(run: Run, notices: Sequence[str]) -> Ending:
     name = _offer(run)
     where = f" Saved in {run.out}." if run.out is not None else ""
     status = f"{_how(run)}: “{name}” is ready in Segment{_score(run)} ({clock(run.seconds)} min).{where}"
-    return Ending(status, _mood(run), run.out, others=tuple(notices))
+    report, warnings = found_in(run.out)
+    return Ending(status, _mood(run), run.out, report, warnings, tuple(notices))
 
 
 def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
@@ -58,8 +59,9 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     how = _how(last) if last.reason not in REASONS else REASONS[last.reason].partition(";")[0]
     status = f"{how}: {' and '.join(lines)}: ready in Segment ({clock(seconds)} min).{where}"
     kept = [one.sentence for one in cascade.kept]
+    report, warnings = found_in(last.out)
     rest = [text for text in notices if text not in kept]
-    return Ending(status, _mood(last), cascade.out, others=(cascade.lineage + ".", *kept, *rest))
+    return Ending(status, _mood(last), cascade.out, report, (), (cascade.lineage + ".", *kept, *warnings, *rest))
 
 
 def _offer(run: Run, arrow: str = "") -> str:
@@ -81,3 +83,14 @@ def _how(run: Run) -> str:
 
 def _mood(run: Run) -> str:
     return "bad" if run.reason in BAD else "good"
+
+
+def found_in(folder: Path | None) -> tuple[Path | None, tuple[str, ...]]:
+    """The report of a run on disk, and the findings that are warnings."""
+    if folder is None:
+        return None, ()
+    from napari_anneal.training.runs import read_run
+
+    record = read_run(folder)
+    findings = record.facts.findings if record.facts is not None else ()
+    return record.report, tuple(finding.sentence for finding in findings if finding.severity == "warning")

@@ -88,7 +88,7 @@ class Form(QWidget):
         # The few fields in view have short labels; only the folded ones need to wrap in a narrow dock.
         self.fields.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         self.body.addLayout(self.fields)
-        scroll = QScrollArea()
+        self.scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

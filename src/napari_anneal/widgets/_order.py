@@ -13,15 +13,16 @@ import numpy as np
 
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
-from napari_anneal.widgets._data_choice import CASCADE, IMAGES
+from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.training import Cascade, FineTuneRecipe, Run, RunControl
+    from napari_anneal.training.runs import RunRecord
     from napari_anneal.validation import SplitPlan
 
-__all__ = ["STREAM_COLOURS", "Order", "free_folder"]
+__all__ = ["STREAM_COLOURS", "Order", "again", "free_folder", "is_of_stream"]
 
 # Of the two classes of a synthetic stream; those of the layers that *Synthetic microstructure* makes.
 STREAM_COLOURS = ("#56b4e9", "#d55e00")
@@ -98,6 +99,41 @@ class Order:
         return FineTuneRecipe.from_preset(
             preset, self.epochs, optimizer, **self.settings, classes=names, colours=colours[: len(names)]
         )
+
+
+def again(order: Order, record: RunRecord) -> Order:
+    """The order with recipe, start and split (or stream) of an earlier run; ``order`` gives the images and the rest.
+
+    A run that began with a model in memory, which its files cannot bring back, begins with what ``order`` says.
+
+    Raises
+    ------
+    InputError
+        An image of that run is not among the images, or its files are damaged.
+    """
+    from napari_anneal.models.bundle import read_card
+    from napari_anneal.training.provenance import stream_from_data
+    from napari_anneal.training.run_facts import read_facts
+    from napari_anneal.training.runs import read_recipe, split_of
+
+    facts, recipe = read_facts(record.path), read_recipe(record.path)
+    given = facts.start_given
+    changes: dict[str, Any] = {
+        "given": recipe,
+        "start": order.start if not given else None if given == "scratch" else given,
+        "colours": recipe.colours or facts.colours,
+        "out": free_folder(order.out.parent, record.path.name),
+    }
+    if is_of_stream(record):
+        stream = stream_from_data(read_card(record.path / "model").lineage[-1].stream)
+        return dataclasses.replace(order, data=SYNTHETIC, samples=[], stream=stream, plan=None, **changes)
+    plan = split_of(facts, order.samples)
+    return dataclasses.replace(order, data=IMAGES, stream=None, plan=plan, **changes)
+
+
+def is_of_stream(record: RunRecord) -> bool:
+    """Whether a run learned from synthetic images."""
+    return record.facts is not None and record.facts.judged_by == "synthetic stream"
 
 
 def _at_full_speed(run: Run) -> Run:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QDesktopServices, QResizeEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.widgets._ending import Ending
 from napari_anneal.widgets._status import COLOURS
 
 __all__ = ["Outcome", "open_path"]
 
-# More sentences than these make the form hard to read; all of them are in the report.
-MOST_SENTENCES = 4
+# More height than this would take the curves out of view; the rest is there by scrolling.
+HIGHEST = 116
+SCROLL_BAR = 14
 
 
 class Outcome(QWidget):
@@ -27,9 +28,16 @@ class Outcome(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        self.sentences = QVBoxLayout()
-        self.sentences.setSpacing(2)
-        layout.addLayout(self.sentences)
+        self._inner = QWidget()
+        self.sentences = QVBoxLayout(self._inner)
+        self.sentences.setContentsMargins(0, 0, 0, 0)
+        self.sentences.setSpacing(3)
+        self._scroll = QScrollArea()
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setWidget(self._inner)
+        layout.addWidget(self._scroll)
         self.open_report = QPushButton("Open report")
         self.open_report.setToolTip("The run as a page in the browser: curves, worst images, recipe, versions.")
         self.open_report.clicked.connect(lambda: open_path(self.report))
@@ -51,26 +59,37 @@ class Outcome(QWidget):
         self.folder, self.report = ending.folder, ending.report
         while (item := self.sentences.takeAt(0)) is not None:
             if (label := item.widget()) is not None:
+                label.hide()  # deleted only later, and seen until then
                 label.deleteLater()
         warnings = list(dict.fromkeys(ending.warnings))
         others = [text for text in dict.fromkeys(ending.others) if text not in warnings]
-        said = [*((text, True) for text in warnings), *((text, False) for text in others)]
-        for text, warns in said[:MOST_SENTENCES]:
+        for text, warns in (*((text, True) for text in warnings), *((text, False) for text in others)):
             self.sentences.addWidget(_sentence(f"• {text}", warns))
-        if len(said) > MOST_SENTENCES:
-            rest = "\n".join(text for text, _ in said[MOST_SENTENCES:])
-            more = _sentence(f"… and {len(said) - MOST_SENTENCES} more in the report (or point here)", False)
-            more.setToolTip(rest)
-            self.sentences.addWidget(more)
+        said = bool(warnings or others)
+        self._scroll.setVisible(said)
         self.open_report.setVisible(ending.report is not None)
         self.open_folder.setVisible(ending.folder is not None)
-        self.setVisible(bool(said) or ending.folder is not None)
+        self._fit()
+        self.setVisible(said or ending.folder is not None)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """As high as the sentences need at this width, within bounds."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        width = max(1, self.width() - SCROLL_BAR)
+        needed = sum(label.heightForWidth(width) + self.sentences.spacing() for label in self._labels())
+        self._inner.setFixedHeight(max(1, needed))
+        self._scroll.setFixedHeight(max(1, min(HIGHEST, needed)))
+
+    def _labels(self) -> list[QWidget]:
+        return [self.sentences.itemAt(i).widget() for i in range(self.sentences.count())]
 
     @property
     def text(self) -> str:
         """All that is said, a line a sentence."""
-        labels = (self.sentences.itemAt(i).widget() for i in range(self.sentences.count()))
-        return "\n".join(str(label.text()) for label in labels)
+        return "\n".join(str(label.text()) for label in self._labels())
 
 
 def open_path(path: Path | None) -> None:

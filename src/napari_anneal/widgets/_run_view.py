@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_anneal.widgets._plots import Curves
@@ -32,7 +33,14 @@ class RunView(QWidget):
         Where the watched slice is shown.
     bar
         Gets the progress and says how far the run is, and the buttons that steer it.
+
+    Signals
+    -------
+    shown
+        The curves are there to be looked at.
     """
+
+    shown = Signal()
 
     def __init__(self, viewer: napari.viewer.Viewer, bar: RunBar) -> None:
         super().__init__()
@@ -56,6 +64,9 @@ class RunView(QWidget):
         self._stages: tuple[tuple[str, int], ...] = ()
         self._stage = ""
         self._said_at = 0.0
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.shown)
 
     def begin(self, order: Order, notices: Sequence[str] = ()) -> None:
         """A run has been ordered; ``notices`` are what is known about it already."""
@@ -93,6 +104,10 @@ class RunView(QWidget):
         if seen:
             self._show_watched(seen[-1])
 
+    def come_into_view(self) -> None:
+        """Ask for being seen, once the form has given everything its place."""
+        self._soon.start(0)
+
     def finish(self, done: Any) -> None:
         """The run, or the last of several, is over."""
         run = done if hasattr(done, "history") else done.runs[-1]
@@ -105,6 +120,7 @@ class RunView(QWidget):
 
     def _started(self, event: Any) -> None:
         self.curves.setVisible(True)
+        self.come_into_view()
         self.advice.setVisible(False)
         self._stages, self._classes = event.stages, event.classes
         self.curves.reset(event.classes, self._colours, event.total_steps, event.stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +12,25 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
-from napari_anneal.widgets._data_choice import DataChoice
+from napari_anneal.widgets._data_choice import IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers
 from napari_anneal.widgets._model_choice import StartChoice
-from napari_anneal.widgets._order import STREAM_COLOURS, Order, free_folder
+from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
 from napari_anneal.widgets._outcome import Outcome
 from napari_anneal.widgets._pairs import Pairs
 from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._recipe_form import RecipeForm
 from napari_anneal.widgets._run_view import RunView
+from napari_anneal.widgets._runs_panel import RunsPanel
 from napari_anneal.widgets._stream_source import StreamSource
 from napari_anneal.widgets._watch import WATCHED, WatchChoice
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_anneal.training.runs import RunRecord
 
 __all__ = ["FineTuneWidget"]
 
@@ -74,6 +78,10 @@ class FineTuneWidget(Form):
         self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
         self.view = RunView(viewer, self.bar)
         self.body.addWidget(self.view, 1)
+        self.runs = RunsPanel(lambda: Path(self.folder.text()).expanduser())
+        self.runs_fold = fold("Runs", self.runs, "Runs in the folder where models are saved: compare, run again, use.")
+        self.runs_fold.toggled.connect(self._on_runs_fold)
+        self.body.addWidget(self.runs_fold)
         self.outcome = Outcome()
         self.bar.layout().addWidget(self.outcome)
         self._notices: list[str] = []
@@ -82,7 +90,10 @@ class FineTuneWidget(Form):
         self._on_pairs()
         self.bar.started.connect(lambda: self.guarded(self._run))
         self.job.events.connect(self.view.listen)
-        self.job.ended.connect(self.view.end)
+        self.view.shown.connect(lambda: self.scroll.ensureWidgetVisible(self.view))
+        self.job.ended.connect(self._on_ended)
+        self.runs.again.connect(lambda record: self.guarded(lambda: self.run_again(record)))
+        self.runs.resumed.connect(lambda record: self.guarded(lambda: self.go_on(record)))
         when_loaded(self, self._fill)
 
     def showEvent(self, event: Any) -> None:
@@ -144,8 +155,7 @@ class FineTuneWidget(Form):
         InputError
             A run is going on.
         """
-        if self.job.running and self.recipe is not None:
-            raise InputError("Fine-tune is busy with a run; wait for its end or cancel it, then press again.")
+        self._refuse_if_busy()
         self.data.take(source)
 
     def _show_source(self) -> None:
@@ -188,20 +198,52 @@ class FineTuneWidget(Form):
         return samples
 
     def _run(self) -> None:
-        self._carry_out(self._order())
+        self._carry_out(self._order(self.data.value))
 
-    def _order(self) -> Order:
-        """What the form says now."""
+    def run_again(self, record: RunRecord) -> None:
+        """Run with the very recipe, start and split of an earlier run, on the pairs of the form.
+
+        Raises
+        ------
+        InputError
+            A run is going on, an image of that run is not among the pairs, or its files are damaged.
+        """
+        self._refuse_if_busy()
+        self._carry_out(again(self._order(SYNTHETIC if is_of_stream(record) else IMAGES), record))
+        if not record.facts.start_given:
+            self.view.notices.append(
+                f"The run {record.name} began with a model in memory ({record.start}); this one begins with what the "
+                "form says."
+            )
+
+    def go_on(self, record: RunRecord) -> None:
+        """Go on with an interrupted run, on the pairs of the form.
+
+        Raises
+        ------
+        InputError
+            As `run_again`; that the images, labels or start are others is told once the run has begun.
+        """
+        self._refuse_if_busy()
+        order = again(self._order(SYNTHETIC if is_of_stream(record) else IMAGES), record)
+        self._carry_out(dataclasses.replace(order, out=record.path, resume=True))
+
+    def _refuse_if_busy(self) -> None:
+        if self.job.running and self.recipe is not None:
+            raise InputError("Fine-tune is busy with a run; wait for its end or cancel it, then press again.")
+
+    def _order(self, data: str) -> Order:
+        """What the form says now, of a run on such data."""
         from napari_anneal.training import RunControl
 
         settings = {**(self.recipe.values() if self.recipe is not None else {})}
-        source = self.data.source
+        source = self.data.source if data != IMAGES else None
         self._notices = []
-        samples = self.samples() if self.data.images else []
+        samples = self.samples() if data != SYNTHETIC else []
         labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
         name = samples[0].name if samples else "synthetic"
         return Order(
-            data=self.data.value,
+            data=data,
             samples=samples,
             stream=None if source is None else source.stream(int(settings["patch"])),
             typed_names=self.classes.typed_names,
@@ -227,3 +269,12 @@ class FineTuneWidget(Form):
         ending = ending_of(done, self.view.notices)
         self.bar.say(ending.status, ending.mood)
         self.outcome.show_outcome(ending)
+        self.view.come_into_view()
+
+    def _on_ended(self) -> None:
+        self.view.end()
+        self._on_runs_fold(self.runs_fold.isExpanded())
+
+    def _on_runs_fold(self, expanded: bool) -> None:
+        if expanded and self.recipe is not None:
+            self.runs.refresh()
