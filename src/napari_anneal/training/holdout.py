@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.samples.sample import UNPAINTED, Sample
+from napari_anneal.validation.leakage import find_copies, merge_copies
 
 __all__ = ["hold_out_groups", "hold_out_paint"]
 
@@ -30,7 +31,11 @@ def hold_out_groups(samples: Sequence[Sample], classes: Sequence[int], seed: int
     """
     painted = {i: _classes_of(sample) for i, sample in enumerate(samples) if sample.labels is not None}
     painted = {i: found for i, found in painted.items() if found}
-    names = {i: samples[i].group or f"\0{i}" for i in painted}
+    if len({samples[i].group or f"\0{i}" for i in painted}) < 2:
+        return None
+    # Copies of one image are one group, whatever their groups are called.
+    keys = merge_copies(samples, find_copies(samples)).keys
+    names = {i: keys[i] for i in painted}
     groups = sorted(set(names.values()))
     if len(groups) < 2:
         return None

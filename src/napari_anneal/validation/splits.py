@@ -1,26 +1,30 @@
 """Which samples train and which judge: splits by specimen, never by image, checked after they are made.
 
-The splitters are scikit-learn's. What they promise is not taken on trust: GroupKFold knows nothing of
-classes, and StratifiedGroupKFold may leave one out of a fold, so every plan carries a report of what each
-fold really holds.
+The splitters are scikit-learn's. What they promise is not taken on trust: GroupKFold knows nothing of classes, and
+StratifiedGroupKFold may leave one out of a fold, so every plan carries a report of what each fold really holds. Nor are
+the user's groups: images that are copies of one another are one group, whatever their groups are called.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.validation.coverage import covering_folds
+from napari_anneal.validation.leakage import Copy, MergedGroups, find_copies, merge_copies, sample_name
 
-__all__ = ["Fold", "SplitPlan", "SplitReport", "group_split"]
+__all__ = ["METHODS", "Fold", "Method", "SplitPlan", "SplitReport", "group_split", "report_of"]
 
-Method = Literal["group", "stratified", "leave_one_group_out"]
+Method = Literal["group", "stratified", "leave_one_group_out", "hold_out"]
+METHODS: tuple[Method, ...] = get_args(Method)
+# Draws of a hold-out among which the one that keeps most classes on both sides is taken.
+HOLD_OUT_DRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class SplitReport:
         Names of the samples that carry no paint and are therefore in no fold.
     warnings
         Sentences to show; empty if nothing is wrong.
+    merged
+        Those of the warnings that say which groups were made one because they share copies of an image.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -54,6 +60,7 @@ class SplitReport:
     gold_groups: tuple[str, ...]
     unpainted: tuple[str, ...]
     warnings: tuple[str, ...]
+    merged: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """One line a fold, then the gold set and the warnings."""
@@ -84,8 +91,13 @@ def group_split(
     seed: int = 0,
     *,
     method: Method = "group",
+    share: float = 0.2,
+    copies: Sequence[Copy] | None = None,
 ) -> SplitPlan:
     """Split samples into folds such that no group is on both sides of any of them.
+
+    Groups that share copies of an image (turned, tinted, noisy, cropped; see `find_copies`) count as one, and the
+    report says so.
 
     Parameters
     ----------
@@ -93,79 +105,115 @@ def group_split(
         A sample with an empty group is a group of its own; a volume is one sample, so its slices stay
         together. Samples without paint are put in no fold.
     folds
-        Number of folds K (not used by ``leave_one_group_out``, which makes one a group).
+        Number of folds K (not used by ``leave_one_group_out``, which makes one a group, and ``hold_out``, which makes
+        one).
     gold
         Names of groups to keep out of every fold, for one look at the end.
     seed
         Decides between splits that are equally balanced; the same seed gives the same plan.
     method
-        ``group`` balances the number of images, ``stratified`` also the rare classes (where there are too few images
-        to stratify, it falls back on ``group``; the report shows what each fold holds either way).
+        ``group`` balances the number of images; ``stratified`` sees to it that no fold lacks a class, where that is
+        possible, and then to the number of images; ``leave_one_group_out``: one fold a group; ``hold_out``: a single
+        fold that validates on about ``share`` of the groups and trains on every class.
+    share
+        Share of the groups that a hold-out validates on, between 0 and 1.
+    copies
+        What `find_copies` found among these samples, if it was called already; ``None``: they are looked for here.
 
     Raises
     ------
     InputError
-        Too few groups (the sentence gives the largest possible K), a gold name that no sample has, or nothing
-        left.
+        Too few groups (the sentence gives the largest possible K), a gold name that no sample has, an unknown method,
+        a share that is not between 0 and 1, or nothing left.
     """
     if not samples:
         raise InputError("there are no samples to split; add images with painted labels first.")
-    names = [_group_name(sample, index) for index, sample in enumerate(samples)]
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r} to split by; use {', '.join(METHODS)}.")
+    if not 0 < share < 1:
+        raise InputError(f"share={share:g} is no part of the groups; use a number between 0 and 1, such as 0.2.")
+    merged = merge_copies(samples, find_copies(samples) if copies is None else copies)
     counts = [_class_pixels(sample) for sample in samples]
     gold_names = _check_gold(gold, samples)
-    gold_indices = tuple(i for i, s in enumerate(samples) if s.group.strip() and s.group.strip() in gold_names)
-    set_aside = set(gold_indices)
-    painted = [i for i in range(len(samples)) if i not in set_aside and counts[i].any()]
-    unpainted = [i for i in range(len(samples)) if i not in set_aside and not counts[i].any()]
-    available = len({names[i] for i in painted})
-    _check_enough(available, folds, method, bool(gold_names))
-
-    n_classes = max(len(c) for c in counts)
-    table = np.array([np.pad(c, (0, n_classes - len(c))) for c in counts])
+    gold_keys = {merged.keys[i] for i, s in enumerate(samples) if s.group.strip() in gold_names}
+    gold_indices = tuple(i for i, key in enumerate(merged.keys) if key in gold_keys)
+    painted = [i for i, key in enumerate(merged.keys) if key not in gold_keys and counts[i].any()]
+    distinct = list(dict.fromkeys(merged.keys[i] for i in painted))
+    _check_enough(len(distinct), folds, method, bool(gold_names), bool(merged.sentences))
+    table = _table(counts)
+    # GroupKFold takes the largest group first and breaks ties by group number: shuffled numbers make the ties random.
+    numbers = dict(zip(distinct, np.random.default_rng(seed).permutation(len(distinct)), strict=True))
+    groups = np.array([numbers[merged.keys[i]] for i in painted])
     plan = tuple(
         Fold(train=tuple(painted[i] for i in train), val=tuple(painted[i] for i in val))
-        for train, val in _splitter(table[painted], [names[i] for i in painted], folds, seed, method)
+        for train, val in _splitter(table[painted], groups, folds, seed, method, share)
     )
-    report = SplitReport(
-        groups=tuple(tuple(dict.fromkeys(names[i] for i in fold.val)) for fold in plan),
-        pixels=tuple((_totals(table, fold.train), _totals(table, fold.val)) for fold in plan),
-        gold_groups=gold_names,
-        unpainted=tuple(samples[i].name or f"image {i + 1}" for i in unpainted),
-        warnings=_warnings(table, plan, [samples[i].name or f"image {i + 1}" for i in unpainted]),
+    return SplitPlan(plan, gold_indices, report_of(samples, plan, gold_indices, merged))
+
+
+def report_of(
+    samples: Sequence[Sample], folds: Sequence[Fold], gold: Sequence[int], merged: MergedGroups
+) -> SplitReport:
+    """Say what some folds over samples really hold.
+
+    Parameters
+    ----------
+    samples, folds, gold
+        As in a ``SplitPlan``.
+    merged
+        Groups of the samples, with copies in one.
+    """
+    counts = [_class_pixels(sample) for sample in samples]
+    table = _table(counts)
+    left_out = {*gold, *(i for fold in folds for i in (*fold.train, *fold.val))}
+    unpainted = [sample_name(samples, i) for i in range(len(samples)) if i not in left_out and not counts[i].any()]
+    own = [merged.names[i] for i in range(len(samples))]
+    named = tuple(dict.fromkeys(own[i] if samples[i].group.strip() else sample_name(samples, i) for i in gold))
+    return SplitReport(
+        groups=tuple(tuple(dict.fromkeys(own[i] for i in fold.val)) for fold in folds),
+        pixels=tuple((_totals(table, fold.train), _totals(table, fold.val)) for fold in folds),
+        gold_groups=named,
+        unpainted=tuple(unpainted),
+        warnings=(*merged.sentences, *_warnings(table, folds, merged.keys, unpainted)),
+        merged=merged.sentences,
     )
-    return SplitPlan(plan, gold_indices, report)
 
 
 def _splitter(
-    table: npt.NDArray[np.int64], names: list[str], folds: int, seed: int, method: Method
+    table: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    folds: int,
+    seed: int,
+    method: Method,
+    share: float,
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Run scikit-learn's splitter; indices are into the painted samples."""
-    from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, PredefinedSplit
 
-    distinct = list(dict.fromkeys(names))
-    # GroupKFold takes the largest group first and breaks ties by group number: shuffled numbers make the ties
-    # random.
-    numbers = dict(zip(distinct, np.random.default_rng(seed).permutation(len(distinct)), strict=True))
-    groups = np.array([numbers[name] for name in names])
-    # A sample's stratum is its rarest class: that is the one a fold is in danger of losing.
-    rarity = np.argsort((table > 0).sum(axis=0) + table.sum(axis=0) / (table.sum() + 1), kind="stable")
-    strata = np.array([next((int(k) for k in rarity if row[k]), 0) for row in table])
     if method == "leave_one_group_out":
-        return list(LeaveOneGroupOut().split(table, strata, groups))
-    if method == "stratified" and np.bincount(strata).max() >= folds:  # it refuses when every stratum is smaller
-        with warnings.catch_warnings():  # "least populated class": the report says it in the user's words
-            warnings.simplefilter("ignore", UserWarning)
-            splits = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(table, strata, groups))
-        # With few, large groups it leaves folds empty; a fold that judges nothing is no fold.
-        if all(len(train) and len(val) for train, val in splits):
-            return splits
-    return list(GroupKFold(folds).split(table, strata, groups))
+        return list(LeaveOneGroupOut().split(table, groups=groups))
+    if method == "stratified":
+        return list(PredefinedSplit(covering_folds(table, groups, folds, seed)).split())
+    if method == "group":
+        return list(GroupKFold(folds).split(table, groups=groups))
+    available = len(set(groups.tolist()))
+    held = min(max(1, round(share * available)), available - 1)
+    draws = GroupShuffleSplit(HOLD_OUT_DRAWS, test_size=held, random_state=seed).split(table, groups=groups)
+
+    def gaps(draw: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]) -> tuple[int, int, float]:
+        train, val = (np.asarray(table[side].any(axis=0))[np.asarray(table.any(axis=0))] for side in draw)
+        return int((~train).sum()), int((~val).sum()), abs(len(draw[1]) - share * len(table))
+
+    return [min(draws, key=gaps)]
 
 
-def _warnings(table: npt.NDArray[np.int64], plan: tuple[Fold, ...], unpainted: list[str]) -> tuple[str, ...]:
+def _warnings(
+    table: npt.NDArray[np.int64], folds: Sequence[Fold], keys: Sequence[str], unpainted: list[str]
+) -> tuple[str, ...]:
     """Sentences about classes that a fold lacks and samples that are in none."""
     found = []
-    for number, fold in enumerate(plan, start=1):
+    gaps: dict[int, int] = {}
+    for number, fold in enumerate(folds, start=1):
         train, val = _totals(table, fold.train), _totals(table, fold.val)
         for k in range(table.shape[1]):
             if not train[k] and val[k]:
@@ -174,7 +222,20 @@ def _warnings(table: npt.NDArray[np.int64], plan: tuple[Fold, ...], unpainted: l
                     "paint that class in another group too."
                 )
             elif train[k] and not val[k]:
+                gaps[k] = gaps.get(k, 0) + 1
                 found.append(f"fold {number} cannot judge class {k + 1}: nothing of it is in its validation part.")
+    for k, count in gaps.items():
+        groups = {keys[i] for fold in folds for i in (*fold.train, *fold.val) if table[i, k]}
+        if len(folds) > 1 and len(groups) < len(folds):
+            found.append(
+                f"class {k + 1} is painted in {len(groups)} group{'s' * (len(groups) != 1)}, so no split into "
+                f"{len(folds)} folds can have it in each; paint it in more groups, or use {max(2, len(groups))} folds."
+            )
+        elif len(folds) > 1:
+            found.append(
+                f"class {k + 1} is painted in {len(groups)} groups, yet {count} of {len(folds)} folds cannot judge it; "
+                "balance rare classes (method 'stratified'), or paint it in more groups."
+            )
     if unpainted:
         found.append(f"not painted, so in no fold: {', '.join(unpainted)}.")
     return tuple(found)
@@ -192,28 +253,30 @@ def _check_gold(gold: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ..
     return tuple(dict.fromkeys(name.strip() for name in wanted))
 
 
-def _check_enough(available: int, folds: int, method: Method, has_gold: bool) -> None:
+def _check_enough(available: int, folds: int, method: Method, has_gold: bool, has_merged: bool) -> None:
     """Say how many folds are possible where too many are asked for."""
     outside = " outside the gold set" if has_gold else ""
+    merged = ", counting groups that share copies of an image as one" if has_merged else ""
     if available < 2:
         raise InputError(
-            f"there {'is only one group' if available else 'is no group'} with painted labels{outside}, and a split "
-            "needs two: paint an image of another specimen, or correct the groups."
+            f"there {'is only one group' if available else 'is no group'} with painted labels{outside}{merged}, and a "
+            "split needs two: paint an image of another specimen, or correct the groups."
         )
-    if method == "leave_one_group_out":
+    if method in ("leave_one_group_out", "hold_out"):
         return
     if folds < 2:
         raise InputError(f"folds={folds} is no split; use 2 to {available} folds.")
     if folds > available:
         raise InputError(
-            f"{folds} folds need {folds} groups, but only {available} groups have painted labels{outside}; "
+            f"{folds} folds need {folds} groups, but only {available} groups have painted labels{outside}{merged}; "
             f"the largest possible number of folds is {available}."
         )
 
 
-def _group_name(sample: Sample, index: int) -> str:
-    """The sample's group, or a name of its own that no group can have (groups are stripped of spaces)."""
-    return sample.group.strip() or f"({sample.name or f'image {index + 1}'} #{index + 1}) "
+def _table(counts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Painted pixels ``(samples, classes)``."""
+    n_classes = max(len(c) for c in counts)
+    return np.array([np.pad(c, (0, n_classes - len(c))) for c in counts])
 
 
 def _class_pixels(sample: Sample) -> npt.NDArray[np.int64]:

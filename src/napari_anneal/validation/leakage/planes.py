@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["Plane", "fingerprint", "grey", "planes_of"]
+__all__ = ["Plane", "content", "fingerprint", "grey", "planes_of"]
 
 # Painted slices are the ones that train; the others are there so that a slice saved as an image is found.
 PAINTED_SLICES, OTHER_SLICES = 64, 16
@@ -45,6 +46,12 @@ def grey(sample: Sample, plane: Plane) -> npt.NDArray[np.float32]:
     if not fine.all():
         values = np.where(fine, values, np.median(values[fine]) if fine.any() else 0).astype(np.float32)
     return values
+
+
+def content(image: npt.NDArray[np.float32]) -> bytes:
+    """Hash of shape and pixels."""
+    shape = np.array(image.shape, np.int64).tobytes()
+    return hashlib.blake2b(shape + np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
 
 
 def fingerprint(image: npt.NDArray[np.float32]) -> tuple[int, ...]:
