@@ -25,6 +25,7 @@ _HOME = {
     "cross_validate": "training",
     "evaluate": "validation",
     "fine_tune": "training",
+    "grain_size": "validation",
     "group_split": "validation",
     "load_model": "inference",
     "read_samples": "samples",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from napari_anneal.training import cross_validate as cross_validate
     from napari_anneal.training import fine_tune as fine_tune
     from napari_anneal.validation import evaluate as evaluate
+    from napari_anneal.validation import grain_size as grain_size
     from napari_anneal.validation import group_split as group_split
 
 

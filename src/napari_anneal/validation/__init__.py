@@ -9,6 +9,7 @@ from napari_anneal.validation.contours import boundary_f1, boundary_iou
 from napari_anneal.validation.controls import ClassicalControl, fit_classical
 from napari_anneal.validation.evaluate import evaluate
 from napari_anneal.validation.figures import ALL_METRICS, DEFAULT_METRICS
+from napari_anneal.validation.grains import GrainSize, grain_size
 from napari_anneal.validation.groups import NameGroups, grouped_by_name, groups_from_names
 from napari_anneal.validation.leakage import Copy, find_copies
 from napari_anneal.validation.metrics import Scores, confusion_matrix, scores_from_confusion
@@ -25,6 +26,7 @@ __all__ = [
     "ClassicalControl",
     "Copy",
     "Fold",
+    "GrainSize",
     "ImageScores",
     "Matches",
     "NameGroups",
@@ -43,6 +45,7 @@ __all__ = [
     "evaluate",
     "find_copies",
     "fit_classical",
+    "grain_size",
     "group_interval",
     "group_split",
     "grouped_by_name",

@@ -1,0 +1,250 @@
+"""What `grain_size` found: sizes in pixels and micrometres, G with its interval, sizes of single grains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import InputError
+from napari_anneal.validation.grains.e112 import g_from_count, g_from_intercept
+
+__all__ = ["Estimate", "GrainSize"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over fields with its 95 % confidence interval (E112-13, section 15).
+
+    Attributes
+    ----------
+    value
+        Mean intercept, px, or mean area of a section, px².
+    density
+        What was counted: intercepts per px of line, or grains per px² of area.
+    half_width
+        95 % confidence interval of ``density``: ± this; ``nan`` for fewer than two fields.
+    count
+        Crossings or grains that were counted.
+    extent
+        Length of lines, px, or area, px².
+    fields
+        Number of fields (images, or parts of one).
+    """
+
+    value: float
+    density: float
+    half_width: float
+    count: float
+    extent: float
+    fields: int
+
+    @property
+    def relative_accuracy_percent(self) -> float:
+        """% RA: half of the confidence interval over the mean. E112 calls 10 % acceptable."""
+        return 100 * self.half_width / self.density
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of ``value``."""
+        if not math.isfinite(self.half_width):
+            return math.nan, math.nan
+        low = self.density - self.half_width
+        return 1 / (self.density + self.half_width), 1 / low if low > 0 else math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class GrainSize:
+    """Grain size of one or several fields. Lengths in px are those of the last axis.
+
+    Attributes
+    ----------
+    intercept
+        Mean lineal intercept over all directions.
+    planimetric
+        Mean area of a grain's section from the number of grains; its value is ``nan`` where no grain is whole.
+    directions, intercepts
+        Unit vectors ``(D, ndim)`` along (Z,) Y, X and the mean intercept along each, px (none for circles).
+    principal, principal_directions
+        px ``(ndim,)``, longest first, and unit vectors ``(ndim, ndim)`` in rows: the mean intercepts along the axes of
+        the ellipse (ellipsoid) that fits those of all directions; exact for grains that were stretched.
+    diameter
+        Diameters of the disks (balls) as large as each whole grain, px.
+    grain_weight
+        Weights of the whole grains that correct for large ones being cut more often (Miles 1974); sum 1.
+    grain_aspect_ratio
+        Long over short axis of each whole grain.
+    whole, cut
+        Number of grains inside the field, and cut by its edge or by a mask.
+    ndim
+        2 or 3.
+    test_lines
+        ``lines`` or ``circles``.
+    spacing_um
+        Pixel size along each axis, µm; ``None``: unknown.
+    notes
+        What a reader should know about how this was got.
+    """
+
+    intercept: Estimate
+    planimetric: Estimate
+    directions: FloatArray
+    intercepts: FloatArray
+    principal: FloatArray
+    principal_directions: FloatArray
+    diameter: FloatArray
+    grain_weight: FloatArray
+    grain_aspect_ratio: FloatArray
+    whole: int
+    cut: int
+    ndim: int
+    test_lines: str
+    spacing_um: tuple[float, ...] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pixel_um(self) -> float:
+        """Size of a pixel along the last axis, µm; `InputError` where it is unknown."""
+        if self.spacing_um is None:
+            raise InputError(
+                "the pixel size is not known, so there is no grain size in µm and no G; give spacing_um, the size of a "
+                "pixel in micrometres."
+            )
+        return self.spacing_um[-1]
+
+    @property
+    def mean_intercept_um(self) -> float:
+        """Mean lineal intercept, µm."""
+        return self.intercept.value * self.pixel_um
+
+    @property
+    def mean_area_um2(self) -> float:
+        """Mean area of a grain's section, µm²."""
+        return self.planimetric.value * self.pixel_um**2
+
+    @property
+    def g(self) -> float:
+        """ASTM grain size number by intercepts."""
+        return g_from_intercept(self.mean_intercept_um / 1000)
+
+    @property
+    def g_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `g`."""
+        short, long = self.intercept.interval
+        return g_from_intercept(long * self.pixel_um / 1000), g_from_intercept(short * self.pixel_um / 1000)
+
+    @property
+    def g_planimetric(self) -> float:
+        """ASTM grain size number by counting grains."""
+        return g_from_count(1e6 / self.mean_area_um2)
+
+    @property
+    def g_planimetric_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of `g_planimetric`."""
+        small, large = self.planimetric.interval
+        return tuple(g_from_count(1e6 / (area * self.pixel_um**2)) for area in (large, small))  # type: ignore[return-value]
+
+    @property
+    def anisotropy(self) -> float:
+        """Longest over shortest principal intercept, 1 for equiaxed grains (E112's anisotropy index)."""
+        return float(self.principal[0] / self.principal[-1]) if len(self.principal) else math.nan
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Mean aspect ratio of the whole grains; ``nan`` where there is none."""
+        return float(self.grain_weight @ self.grain_aspect_ratio) if len(self.diameter) else math.nan
+
+    def histogram(self, bins: int = 20) -> tuple[FloatArray, FloatArray]:
+        """Share of grains by diameter: edges ``(bins + 1,)`` in px, shares ``(bins,)`` that sum to 1."""
+        if bins < 1:
+            raise InputError(f"a histogram of {bins} bins cannot be made; give 1 or more.")
+        top = float(self.diameter.max()) if len(self.diameter) else 1.0
+        shares, edges = np.histogram(self.diameter, bins, (0.0, top), weights=self.grain_weight)
+        return edges, shares.astype(np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; ``None`` for n/a, and for all that needs a pixel size where there is none."""
+        known = self.spacing_um is not None
+        edges, shares = self.histogram()
+        found: dict[str, Any] = {
+            "dimensions": self.ndim,
+            "spacing_um": list(self.spacing_um) if self.spacing_um is not None else None,
+            "grains": {"whole": self.whole, "cut": self.cut},
+            "intercept": {
+                "lines": self.test_lines,
+                **_estimate(self.intercept, "px"),
+                "mean_um": _plain(self.mean_intercept_um) if known else None,
+                "g": _plain(self.g) if known else None,
+                "g_interval_95": [_plain(g) for g in self.g_interval] if known else None,
+                "by_direction": [
+                    {"direction": vector.tolist(), "mean_px": _plain(length)}
+                    for vector, length in zip(self.directions, self.intercepts, strict=True)
+                ],
+            },
+            "planimetric": {
+                **_estimate(self.planimetric, "px2"),
+                "mean_um2": _plain(self.mean_area_um2) if known else None,
+                "g": _plain(self.g_planimetric) if known else None,
+                "g_interval_95": [_plain(g) for g in self.g_planimetric_interval] if known else None,
+            },
+            "anisotropy": _plain(self.anisotropy),
+            "principal_intercepts_px": [_plain(v) for v in self.principal],
+            "principal_directions": self.principal_directions.tolist(),
+            "aspect_ratio": _plain(self.aspect_ratio),
+            "diameter_histogram": {"edges_px": edges.tolist(), "shares": shares.tolist()},
+            "notes": list(self.notes),
+        }
+        return found
+
+    def __str__(self) -> str:
+        """Return what a person reads."""
+        lines = [
+            f"{self.whole} whole grains, {self.cut} cut by the edge",
+            _line("mean intercept", self.intercept, "px", self.test_lines),
+            _line("mean grain section", self.planimetric, "px²", "planimetric"),
+        ]
+        if self.spacing_um is not None:
+            lines[1] += f"\n  = {self.mean_intercept_um:.4g} µm, {_g(self.g, self.g_interval)}"
+            lines[2] += f"\n  = {self.mean_area_um2:.4g} µm², {_g(self.g_planimetric, self.g_planimetric_interval)}"
+        if len(self.principal):
+            axes = " × ".join(f"{length:.4g}" for length in self.principal)
+            lines.append(f"anisotropy {self.anisotropy:.3f} (mean intercepts {axes} px along its axes)")
+        lines.append(f"aspect ratio of the whole grains {_short(self.aspect_ratio)}")
+        return "\n".join([*lines, *(f"note: {text}" for text in self.notes)])
+
+
+def _line(name: str, estimate: Estimate, unit: str, how: str) -> str:
+    low, high = estimate.interval
+    span = f"95 % interval {_short(low)}–{_short(high)}, ±{estimate.relative_accuracy_percent:.1f} %"
+    known = math.isfinite(estimate.half_width)
+    return f"{name} {_short(estimate.value)} {unit} ({how}{f'; {span}' if known else ''})"
+
+
+def _g(g: float, interval: tuple[float, float]) -> str:
+    if not math.isfinite(g):
+        return "no G"
+    low, high = interval
+    return f"G = {g:.2f}" + (f" ({low:.2f}–{high:.2f})" if math.isfinite(low + high) else "")
+
+
+def _estimate(estimate: Estimate, unit: str) -> dict[str, Any]:
+    return {
+        f"mean_{unit}": _plain(estimate.value),
+        f"interval_95_{unit}": [_plain(v) for v in estimate.interval],
+        "relative_accuracy_percent": _plain(estimate.relative_accuracy_percent),
+        "counted": _plain(estimate.count),
+        "fields": estimate.fields,
+    }
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "n/a"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
