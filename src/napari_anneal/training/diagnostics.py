@@ -18,7 +18,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_facts import Finding, RunFacts
 from napari_anneal.training.stages import Stage
 
-__all__ = ["Finding", "backbone_misleads", "diagnose", "rate_too_high"]
+__all__ = ["Finding", "backbone_misleads", "diagnose"]
 
 Row = Mapping[str, Any]
 
@@ -36,17 +36,26 @@ LEAST_GAP = 0.15
 RISE = 1.2
 # Of the loss of guessing; a network that has learned anything is well below.
 UNDERFIT = 0.75
-# From one epoch to a later one the mean training loss of a healthy run rises by a few percent, not by half.
+# In multiples of the loss of guessing. Being sure of the wrong class, as after overfitting, costs a few times that;
+# only steps that are far too long make it ten times.
+EXPLODED = 10.0
+# Against the lowest before; the validation loss of a healthy run, on ever the same pixels, scatters by a tenth of that.
 JUMP = 1.5
+SWING = 2.0
 # … of the loss of guessing: a rise from 0.02 to 0.04 is none.
 LEAST_JUMP = 0.2
-# Mean loss against that of guessing: above this, steps make the network worse than knowing nothing.
-WORSE_THAN_GUESSING = 1.5
-# Share of the loss that still came off in the last fifth of the epochs for more epochs to be worth their while.
+# A rise of the training loss by so many of its standard errors is no chance: batches differ much from each other.
+CERTAIN = 5.0
+# Of all that the loss fell: an exponential fall that has run through two of its time constants has less than this left
+# in its last fifth, one that has run through one has more.
 STILL_FALLING = 0.08
+# … and less than this share of the loss is scatter.
+LEAST_FALL = 0.05
 FEWEST_EPOCHS = 8
 # The noise scale grows as the loss falls, so towards the end several times the batch is normal (McCandlish 2018, 4.4).
 NOISY = 16.0
+# Of the loss of guessing: below, there is too little left to learn for the batch to matter.
+LEFT_TO_LEARN = 0.5
 # Two models differ by chance; one pair of runs must differ by the spread from seed to seed (5 to 15 points) to count.
 SEED_SPREAD = 0.05
 STANDARD_ERRORS = 2.0
@@ -137,44 +146,74 @@ def backbone_misleads(feature_extraction: Sequence[float], scratch: Sequence[flo
 
 
 def _rate(run: _Run) -> list[Finding]:
-    finding = rate_too_high(run.history, run.recipe, run.guessing)
-    if run.facts.fell_back and finding is None:
-        peak = max(max(stage.rates.values()) for stage in run.recipe.stages)
-        finding = Finding(
-            "learning rate too high",
-            f"The loss became infinite or NaN, so the learning rates (up to {peak:g}) are too high; lower them 3 to 10 "
-            "times, or let the learning-rate finder suggest one.",
-            "warning",
-        )
-    return [finding] if finding else []
-
-
-def rate_too_high(history: Sequence[Row], recipe: FineTuneRecipe, guessing: float) -> Finding | None:
-    """Loss that jumps up, or stays above that of guessing: steps that are too long (told as soon as it shows)."""
-    runs = [list(rows) for _, rows in groupby(history, key=lambda row: row["stage"])]
-    for stage, rows in zip(recipe.stages, runs, strict=False):
-        losses = [row["train_loss"] for row in rows]
-        peak = max(stage.rates.values()) * recipe.rate_scale
-        advice = f"the learning rate ({peak:g}) is too high; lower it 3 to 10 times, or let the finder suggest one."
-        least = LEAST_JUMP * guessing if math.isfinite(guessing) else 0.2 * losses[0]
-        for number in range(1, len(losses)):
-            low, high = min(losses[:number]), losses[number]
-            if high > JUMP * low and high - low > least:
-                return Finding(
-                    "learning rate too high",
-                    f"In stage '{stage.name}' the training loss rose from {low:.3g} to {high:.3g} by epoch "
-                    f"{rows[number]['epoch']}: {advice}",
-                    "warning",
-                )
-        # The first epoch may begin anywhere (a start that is sure of the wrong thing), the second may not.
-        bad = [row for row in rows[1:] if row["train_loss"] > WORSE_THAN_GUESSING * guessing]
-        if bad:
-            return Finding(
-                "learning rate too high",
-                f"In stage '{stage.name}' the training loss was still {bad[-1]['train_loss']:.3g} at epoch "
-                f"{bad[-1]['epoch']}, more than guessing gives ({guessing:.2g}): {advice}",
-                "warning",
+    """Steps that are too long: NaN, a loss far beyond guessing, jumps up and down, or up for good."""
+    if run.facts.fell_back:
+        peak = max(max(stage.rates.values()) for stage in run.recipe.stages) * run.recipe.rate_scale
+        return [_too_high("The loss became infinite or NaN", peak)]
+    least = LEAST_JUMP * run.guessing if math.isfinite(run.guessing) else LEAST_JUMP
+    before = math.inf
+    for stage, rows in run.stages():
+        losses = [row["val_loss"] for row in rows]
+        peak = max(stage.rates.values()) * run.recipe.rate_scale
+        exploded = [row for row in rows if row["val_loss"] > EXPLODED * run.guessing]
+        if exploded:
+            row = max(exploded, key=lambda row: float(row["val_loss"]))
+            said = f"at epoch {row['epoch']} the validation loss was {row['val_loss']:.3g}, where guessing gives "
+            return [_too_high(f"In stage '{stage.name}' {said}{run.guessing:.2g}", peak)]
+        # In its first epochs a stage cannot overfit; where the loss rises at once, its steps are too long.
+        first = float(np.median(losses[:3]))
+        if first > JUMP * before and first - before > least:
+            said = f"Stage '{stage.name}' began by raising the validation loss from {before:.3g} to {first:.3g}"
+            return [_too_high(said, peak)]
+        swings = _swings(losses, least)
+        if len(swings) > 1:
+            lowest, highest = min(losses[: swings[-1]]), max(losses[i] for i in swings)
+            said = (
+                f"In stage '{stage.name}' the validation loss jumps up and down, between {lowest:.3g} and {highest:.3g}"
             )
+            return [_too_high(said, peak)]
+        rise = _certain_rise(rows, run.steps, least)
+        if rise is not None:
+            said = f"In stage '{stage.name}' the training loss rose from {rise[0]:.3g} to {rise[1]:.3g}"
+            return [_too_high(f"{said} by epoch {rise[2]}", peak)]
+        before = min(before, *losses)
+    return []
+
+
+def _too_high(what: str, peak: float) -> Finding:
+    return Finding(
+        "learning rate too high",
+        f"{what}: the learning rates (up to {peak:g}) are too high. Lower them 3 to 10 times, or let the learning-rate "
+        "finder suggest one.",
+        "warning",
+    )
+
+
+def _swings(losses: Sequence[float], least: float) -> list[int]:
+    """Epochs whose validation loss shot up and came down again; overfitting goes up and stays."""
+    found = []
+    for i in range(1, len(losses) - 1):
+        low = min(losses[:i])
+        back = min(losses[i + 1 :])
+        if losses[i] > SWING * low and losses[i] > JUMP * back and losses[i] - max(low, back) > least:
+            found.append(i)
+    return found
+
+
+def _certain_rise(rows: Sequence[Row], steps: Sequence[Row], least: float) -> tuple[float, float, int] | None:
+    """Lowest mean training loss of two epochs, that of two later ones which is higher beyond chance, and the last."""
+    pairs: list[list[float]] = []
+    for earlier, row in zip([{"step": -math.inf}, *rows[:-2]], rows[1:], strict=False):
+        pairs.append([point["loss"] for point in steps if earlier["step"] < point["step"] <= row["step"]])
+    means = [float(np.mean(losses)) if len(losses) > 2 else math.nan for losses in pairs]
+    errors = [
+        float(np.std(losses, ddof=1)) / math.sqrt(len(losses)) if len(losses) > 2 else math.nan for losses in pairs
+    ]
+    for i in range(2, len(pairs)):
+        j = min(range(i - 1), key=lambda j: (math.isnan(means[j]), means[j]))
+        rise = means[i] - means[j]
+        if means[i] > JUMP * means[j] and rise > least and rise > CERTAIN * math.hypot(errors[i], errors[j]):
+            return means[j], means[i], int(rows[i + 1]["epoch"])
     return None
 
 
@@ -199,8 +238,8 @@ def _never_found(run: _Run) -> list[Finding]:
 def _fit(run: _Run) -> list[Finding]:
     """Training and validation loss compared: learned by heart, or not learned."""
     history, best = run.history, run.best
-    if best is None or len(history) < 3 or run.facts.judged_by == "training paint":
-        return []
+    if best is None or len(history) < 3 or run.facts.judged_by == "training paint" or _rate(run):
+        return []  # losses that jump say nothing about the fit
     train_end = float(np.median([row["train_loss"] for row in history[-3:]]))
     val_end = float(np.median([row["val_loss"] for row in history[-3:]]))
     guessing = run.guessing
@@ -246,7 +285,8 @@ def _length(run: _Run) -> list[Finding]:
     losses = _smoothed([row["val_loss"] for row in history])
     fifth = max(2, len(losses) // 5)
     before, now = min(losses[:-fifth]), min(losses[-fifth:])
-    if run.best["epoch"] <= history[-fifth]["epoch"] - 1 or before - now < STILL_FALLING * before:
+    fell = before - now
+    if fell < LEAST_FALL * before or fell < STILL_FALLING * (losses[0] - now):
         return []
     return [
         Finding(
@@ -280,14 +320,19 @@ def _early_stop(run: _Run) -> list[Finding]:
 
 
 def _batch(run: _Run) -> list[Finding]:
-    scale, batch = run.facts.noise_scale, run.recipe.batch_size
-    if scale is None or scale <= NOISY * batch:
+    """A batch far below the noise scale, where the loss is still high: a network that is done has only noise left."""
+    facts, batch, history = run.facts, run.recipe.batch_size, run.history
+    scale = math.inf if facts.noise_hides_gradient else facts.noise_scale or 0.0
+    left = float(np.median([row["train_loss"] for row in history[-3:]])) if history else 0.0
+    if scale <= NOISY * batch or not left > LEFT_TO_LEARN * run.guessing:
         return []
+    size = f"about {scale:.0f} patches" if math.isfinite(scale) else "beyond what can be measured"
     return [
         Finding(
             "batch too small",
-            f"The gradient noise scale is about {scale:.0f} patches, {scale / batch:.0f} times the batch of {batch}: "
-            f"most of every step is noise. Take batches of {2 ** round(math.log2(batch * NOISY / 4))} or more.",
+            f"The gradient noise scale is {size}, far more than the batch of {batch}, and the training loss is still "
+            f"{left:.2f}: steps follow noise. Take batches of {4 * batch} or more (with little memory, a few patches "
+            "at a time), and look whether the labels contradict each other.",
             "advice",
         )
     ]

@@ -51,8 +51,8 @@ class Ledger:
             self.notices.append(event.text)
         if isinstance(event, StepDone):
             self.trace.add(event)
-        if isinstance(event, NoiseScaleRead) and event.scale is not None:
-            self.noise_scales.append(event.scale)
+        if isinstance(event, NoiseScaleRead):
+            self.noise_scales.append(math.inf if event.scale is None else event.scale)
         if isinstance(event, EpochDone):
             self.history.append(_row(event))
         if self.listener is not None:

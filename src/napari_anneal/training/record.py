@@ -82,6 +82,7 @@ class Record:
     def end(self, state: RunState, reason: str) -> None:
         """Complete the facts with what the run came to, and write them."""
         best, scales = state.best, self.ledger.noise_scales
+        scale = float(np.median(scales[len(scales) // 2 :])) if len(scales) >= ENOUGH_READINGS else math.nan
         self.facts = self.facts.changed(
             reason=reason,
             seconds=round(state.progress.seconds, 3),
@@ -90,7 +91,8 @@ class Record:
             best_epoch=best.epoch,
             best_val_loss=best.loss if math.isfinite(best.loss) else None,
             best_dice=tuple(None if math.isnan(d) else d for d in best.dice),
-            noise_scale=float(np.median(scales[len(scales) // 2 :])) if len(scales) >= ENOUGH_READINGS else None,
+            noise_scale=scale if math.isfinite(scale) else None,
+            noise_hides_gradient=math.isinf(scale),
             fell_back=state.progress.rate_scale < 1,
             notices=tuple(self.ledger.notices),
         )
@@ -98,7 +100,7 @@ class Record:
 
     def diagnose(self) -> None:
         """Tell what the facts and the history show, unless it has been told already."""
-        findings = diagnose(self.facts, self.recipe, self.ledger.history)
+        findings = diagnose(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points)
         for finding in findings:
             if finding.sentence not in self.ledger.notices:
                 self.ledger.tell(Notice(finding.sentence))

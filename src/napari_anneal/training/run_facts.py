@@ -103,7 +103,8 @@ class RunFacts(_Record):
     best_epoch: int = 0
     best_val_loss: float | None = None
     best_dice: tuple[float | None, ...] = Field((), description="Of each class; null: not painted there.")
-    noise_scale: float | None = Field(None, description="Gradient noise scale over the second half, patches.")
+    noise_scale: float | None = Field(None, description="Median gradient noise scale of the second half, patches.")
+    noise_hides_gradient: bool = Field(False, description="Whether that median is infinite: no gradient to be seen.")
     fell_back: bool = Field(False, description="Whether a loss that was no number took the run back an epoch.")
     notices: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
