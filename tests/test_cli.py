@@ -142,6 +142,46 @@ def test_a_trained_model_segments_a_stack_to_ome_zarr_and_is_scored(folder, mode
     assert len(report["images"]) == 4
 
 
+TINY = ("--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "--batch", 2, "--device", "cpu")
+
+
+def test_a_cascade_runs_its_arrows_goes_on_and_says_what_was_kept(folder, tmp_path):
+    words = ("--start", "scratch", "--synthetic-epochs", 1, "--synthetic-steps", 1, "--set", "waviness=0")
+    words += ("--classes", "grain,boundary", "--gold", "specimen2", "--folds", 2, "--then", folder, *TINY)
+    done = anneal("cascade", folder, "--out", tmp_path / "c", *words, "--score-every", 1, "--json")
+    found = last_json(done)
+    names = ["synthetic", "real", folder.name]
+    assert [arrow["name"] for arrow in found["arrows"]] == names
+    assert [link["kind"] for link in found["lineage"]] == ["scratch", "synthetic", "real", "real"]
+    assert found["lineage"][1]["stream"]["ranges"]["waviness"]["high"] == 0
+    assert "specimen2" not in json.dumps(found["lineage"])
+    assert [one["task"] for one in found["kept"]] == names[:2]
+    assert "arrow 2 of 3, real, begins" in done.stderr
+    assert "Kept" in done.stderr
+    again = anneal("cascade", folder, "--out", tmp_path / "c", *words, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "arrow 3 of 3" in again.stderr
+    assert "is finished" in again.stderr
+    assert found["kept"][0]["sentence"] in again.stdout
+
+
+def test_the_plan_of_a_cascade_has_every_arrow_and_writes_nothing(folder, tmp_path):
+    words = ("--start", "scratch", "--synthetic-epochs", 2, "--synthetic-steps", 3, *TINY)
+    found = last_json(anneal("cascade", folder, "--out", tmp_path / "c", *words, "--dry-run", "--json"))
+    assert [plan["arrow"] for plan in found["arrows"]] == ["synthetic", "real"]
+    assert [sum(stage["steps"] for stage in plan["stages"]) for plan in found["arrows"]] == [6, 3]
+    assert not (tmp_path / "c").exists()
+
+
+def test_controls_are_trained_beside_the_run_and_compared(folder, model, tmp_path):
+    words = ("--start", model, "--controls", "--classes", "ground,square", *TINY)
+    found = last_json(anneal("train", folder, "--out", tmp_path / "a", *words, "--json"))
+    assert list(found["controls"]["runs"]) == ["main", "scratch", "feature_extraction"]
+    assert {run["steps"] for run in found["controls"]["runs"].values()} == {3}
+    assert found["controls"]["sentence"]
+    assert (tmp_path / "a" / "controls" / "scratch" / "model").is_dir()
+
+
 def test_models_lists_what_is_shipped():
     assert "voronoi" in last_json(anneal("models", "--json"))
 
@@ -171,6 +211,12 @@ def test_models_lists_what_is_shipped():
         (("train", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no checkpoint",)),
         (("train", "FOLDER", "--start", "scratch", "--patch", "50", "--out", "OUT"), ("patch",)),
         (("train", "FOLDER", "--start", "scratch", "--out", "FOLDER"), ("already exists",)),
+        (("train", "FOLDER", "--start", "scratch", "--controls", "--out", "OUT"), ("a control itself",)),
+        (("cascade", "no-such-folder"), ("no-such-folder",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--set", "magic=1", "--out", "OUT"), ("magic",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--gold", "nobody", "--out", "OUT"), ("nobody",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no cascade in",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--synthetic", "x.json", "--out", "OUT"), ("x.json",)),
         (("segment", "no-such-model", "x.tif", "--out", "OUT.tif"), ("no-such-model",)),
         (("evaluate", "voronoi", "FOLDER", "--groups", "nobody"), ("no labelled images",)),
     ],

@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from napari_anneal import __version__
+from napari_anneal.cli_cascade import cascade
 from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.errors import AnnealError
 from napari_anneal.terminal import Gold, Json, Seed, answer, progress_bar, refuse
@@ -145,6 +146,7 @@ def split(
 
 app.command()(train)
 app.command("cross-validate")(cross_validate)
+app.command()(cascade)
 
 
 @app.command()

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from napari_anneal.samples import Sample
     from napari_anneal.training import FineTuneRecipe
     from napari_anneal.training.events import Event
+    from napari_anneal.validation import SplitPlan
 
-__all__ = ["cross_validate", "train"]
+__all__ = ["cross_validate", "fold_plan", "preset_recipe", "train"]
 
 Folder = Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")]
 Start = Annotated[str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")]
@@ -52,6 +53,11 @@ Ema = Annotated[
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first: minutes, then faster steps.")]
 Encoder = Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")]
+Folds = Annotated[int, typer.Option(min=2, help="Split into this many folds …")]
+Fold = Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with what was interrupted in --out; give the options it began with.")
+]
 
 
 def train(
@@ -69,53 +75,54 @@ def train(
     precision: Precision = "auto",
     ema: Ema = None,
     compile_: Compile = False,
-    folds: Annotated[int, typer.Option(min=2, help="Split into this many folds …")] = 5,
-    fold: Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")] = None,
+    folds: Folds = 5,
+    fold: Fold = None,
     gold: Gold = None,
     seed: Seed = 0,
     device: Device = "auto",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the interrupted run in --out; give the options it began with.")
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Train from scratch and with a frozen backbone beside it, and compare.")
     ] = False,
+    resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
     json_: Json = False,
 ) -> None:
     """Fine-tune on painted images and write a model bundle."""
     from napari_anneal.samples import read_samples
-    from napari_anneal.training import fine_tune
+    from napari_anneal.training import ControlledRun, fine_tune, fine_tune_with_controls
     from napari_anneal.training.plan import plan_run
-    from napari_anneal.validation import SplitPlan, group_split
 
     samples = read_samples(folder)
-    recipe = _recipe(
+    recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
-    plan = None
-    if fold is not None or gold:
-        whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
-        if (fold or 1) > len(whole.folds):
-            refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
-        plan = SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
+    plan = fold_plan(samples, folds, fold, gold, seed)
     begin = None if start == "scratch" else start
     if dry_run:
         planned = plan_run(samples, plan, recipe, begin, measure=True)
         answer(json_, planned.to_dict(), str(planned))
         return
     with progress_bar("training") as advance:
-        run = fine_tune(samples, plan, recipe, begin, out, on_event=reporter(advance), resume=resume)
+        train_it = fine_tune_with_controls if controls else fine_tune
+        done = train_it(samples, plan, recipe, begin, out, on_event=reporter(advance), resume=resume)
+    compared = done if isinstance(done, ControlledRun) else None
+    run = done.run if isinstance(done, ControlledRun) else done
     for text in run.notices:
         print(text, file=sys.stderr)
     if run.out is None:
         refuse("the model could not be written.")
     best = {k: v for k, v in run.best.items() if k != "best"}
-    answer(
-        json_,
-        {"model": str(run.out / "model"), "reason": run.reason, "best": best, "classes": list(run.model.classes)},
+    found = {"model": str(run.out / "model"), "reason": run.reason, "best": best, "classes": list(run.model.classes)}
+    text = (
         f"{run.reason}; best epoch {best.get('epoch')}, validation loss {best.get('val_loss', float('nan')):.4f}; "
-        f"model in {run.out / 'model'}",
+        f"model in {run.out / 'model'}"
     )
+    if compared is not None:
+        found["controls"] = compared.to_dict()
+        text = f"{compared.table()}\n{text}"
+    answer(json_, found, text)
 
 
 def cross_validate(
@@ -145,7 +152,7 @@ def cross_validate(
     from napari_anneal.validation import group_split
 
     samples = read_samples(folder)
-    recipe = _recipe(
+    recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_,
@@ -160,7 +167,21 @@ def cross_validate(
     answer(json_, done.to_dict(), done.table())
 
 
-def _recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:
+def fold_plan(
+    samples: Sequence[Sample], folds: int, fold: int | None, gold: list[str] | None, seed: int
+) -> SplitPlan | None:
+    """The plan with one fold, or ``None`` where neither a fold nor a gold group was asked for."""
+    from napari_anneal.validation import SplitPlan, group_split
+
+    if fold is None and not gold:
+        return None
+    whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    if (fold or 1) > len(whole.folds):
+        refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
+    return SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
+
+
+def preset_recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:
     """Recipe of a preset, or of the one that fits the number of labelled images, which is then said."""
     from napari_anneal.training import PRESETS, FineTuneRecipe, recommend
 

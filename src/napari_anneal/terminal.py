@@ -15,7 +15,6 @@ from napari_anneal.errors import AnnealError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_anneal.training.events import Event
 
 __all__ = [
     "Classes",
@@ -80,11 +79,11 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def reporter(advance: Callable[[int, int], None]) -> Callable[[Event], None]:
+def reporter(advance: Callable[[int, int], None]) -> Callable[[Any], None]:
     """Turn the events of a run into progress."""
     from napari_anneal.training.events import StepDone
 
-    def report(event: Event) -> None:
+    def report(event: Any) -> None:
         if isinstance(event, StepDone):
             advance(event.step, event.total_steps)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -33,6 +34,26 @@ class SyntheticStream:
         check_seed(seed)
         self.ranges = RecipeRanges() if ranges is None else ranges
         self.seed = int(seed)
+
+    @classmethod
+    def in_patches(cls, recipe: RecipeRanges | MicrostructureRecipe, seed: int, patch: int) -> Self:
+        """Return a stream of 2D images of ``patch`` pixels with grains as large as those of the recipe.
+
+        Seeds at given points or of given sizes cannot be cut to a patch: random ones of the same number take their
+        place.
+
+        Raises
+        ------
+        InputError
+            The recipe does not hold on a patch of this size.
+        """
+        changes: dict[str, Any] = {"shape": (patch, patch), "spacing": None}
+        if isinstance(recipe, MicrostructureRecipe):
+            cell = math.pi / 4 * recipe.grain_diameter**2
+            changes |= {"n_seeds": max(1, round(patch**2 / cell)), "points": None, "target_sizes": None}
+            if recipe.points is not None:
+                changes["placement"] = "random"
+        return cls(recipe.model_copy(update=changes), seed)
 
     @property
     def classes(self) -> tuple[str, str]:

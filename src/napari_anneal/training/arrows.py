@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model, shipped_models
-from napari_anneal.models import is_bundle
+from napari_anneal.models import BundleCard, is_bundle
 from napari_anneal.models.lineage import described
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import RecipeRanges, SyntheticStream
@@ -19,9 +20,12 @@ from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event
 from napari_anneal.training.finished_run import ENDED
 from napari_anneal.training.forgetting import Kept, TaskScore, all_kept, table
+from napari_anneal.training.plan import plan_run
 from napari_anneal.training.presets import Preset
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run
+from napari_anneal.training.run_plan import RunPlan
+from napari_anneal.training.setup import prepare_run, resolve_start
 from napari_anneal.validation import SplitPlan
 
 __all__ = [
@@ -34,6 +38,8 @@ __all__ = [
     "TaskScored",
     "cascade_arrows",
     "is_model",
+    "plan_arrows",
+    "recipe_of_synthetic",
 ]
 
 Start = str | os.PathLike[str] | Model | None
@@ -41,7 +47,7 @@ SYNTHETIC, REAL = "synthetic", "real"
 # What the synthetic arrow takes over from the recipe of the real one, which learns from its network.
 SHARED = (
     "patch", "batch_size", "micro_batch", "rates_for_batch", "decoder", "encoder", "encoder_depth", "decoder_channels",
-    "seed", "precision", "device",
+    "seed", "precision", "device", "compile", "ema_decay", "batch_norm",
 )  # fmt: skip
 
 
@@ -151,7 +157,7 @@ class Cascade:
                 "reason": run.reason,
                 "model": None if run.out is None else str(run.out / "model"),
                 "classes": list(run.model.classes),
-                "best": run.best,
+                "best": {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in run.best.items()},
             }
             for name, run in zip(self.names, self.runs, strict=False)
         ]
@@ -179,12 +185,37 @@ def cascade_arrows(
     real = Arrow(REAL, samples, recipe, plan)
     if stream is None and is_model(start):
         return (real, *then)
-    stream = stream or SyntheticStream(RecipeRanges(shape=(recipe.patch, recipe.patch)), recipe.seed)
-    if synthetic_recipe is None:
-        shared = {name: getattr(recipe, name) for name in SHARED}
-        preset: Preset = "scratch" if start is None else "canonical"
-        synthetic_recipe = FineTuneRecipe.from_preset(preset, classes=stream.classes, **shared)
-    return (Arrow(SYNTHETIC, stream, synthetic_recipe), real, *then)
+    stream = stream or SyntheticStream.in_patches(RecipeRanges(), recipe.seed, recipe.patch)
+    return (Arrow(SYNTHETIC, stream, synthetic_recipe or recipe_of_synthetic(recipe, stream, start)), real, *then)
+
+
+def recipe_of_synthetic(
+    recipe: FineTuneRecipe, stream: SyntheticStream, start: Start, epochs: int = 30, **changes: Any
+) -> FineTuneRecipe:
+    """The synthetic arrow's recipe: canonical (from scratch: the preset scratch), all else as in the real one's.
+
+    Other fields by keyword.
+    """
+    preset: Preset = "scratch" if start is None else "canonical"
+    shared = {name: getattr(recipe, name) for name in SHARED}
+    return FineTuneRecipe.from_preset(preset, epochs, **(shared | {"classes": stream.classes} | changes))
+
+
+def plan_arrows(arrows: Sequence[Arrow], start: Start = None, measure: bool = False) -> tuple[RunPlan, ...]:
+    """What the runs of a cascade would do, each from a network such as the one before it will leave.
+
+    Raises
+    ------
+    AnnealError
+        As `run_arrows`, for what can be known before the first step.
+    """
+    plans = []
+    for arrow in arrows:
+        plans.append(plan_run(arrow.source, arrow.plan, arrow.recipe, start, measure))
+        prepared = prepare_run(arrow.source, arrow.plan, arrow.recipe)
+        begun = resolve_start(start, arrow.recipe, prepared.classes, prepared.channels)
+        start = Model(begun.network, BundleCard(name=arrow.name, architecture=begun.spec, classes=prepared.classes))
+    return tuple(plans)
 
 
 def is_model(start: Start) -> bool:

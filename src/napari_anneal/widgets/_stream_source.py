@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_anneal.errors import InputError
 
@@ -32,26 +31,10 @@ class StreamSource:
         return SyntheticStream(self.recipe, self.seed).classes
 
     def stream(self, patch: int) -> SyntheticStream:
-        """The stream, of 2D images of ``patch`` pixels with grains as large as those of the recipe.
+        """The stream, in patches (see `SyntheticStream.in_patches`)."""
+        from napari_anneal.synthesis import SyntheticStream
 
-        Seeds at given points or of given sizes cannot be cut to a patch: random ones of the same number take their
-        place.
-
-        Raises
-        ------
-        InputError
-            The recipe does not hold on a patch of this size.
-        """
-        from napari_anneal.synthesis import MicrostructureRecipe, SyntheticStream
-
-        recipe = self.recipe
-        changes: dict[str, Any] = {"shape": (patch, patch), "spacing": None}
-        if isinstance(recipe, MicrostructureRecipe):
-            cell = math.pi / 4 * recipe.grain_diameter**2
-            changes |= {"n_seeds": max(1, round(patch**2 / cell)), "points": None, "target_sizes": None}
-            if recipe.points is not None:
-                changes["placement"] = "random"
-        return SyntheticStream(recipe.model_copy(update=changes), self.seed)
+        return SyntheticStream.in_patches(self.recipe, self.seed, patch)
 
 
 def hand_over(viewer: napari.viewer.Viewer, source: StreamSource) -> None:
