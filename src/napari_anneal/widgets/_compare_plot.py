@@ -1,4 +1,4 @@
-"""Several runs in one plot: mean Dice over epochs above, validation loss below, one colour a run."""
+"""Several runs in one plot: mean Dice above, validation loss below, one colour a run."""
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ Point = tuple[float, float, float]
 
 
 class ComparedCurves(QWidget):
-    """Curves of several runs, to be told apart by colour and name; values under the pointer."""
+    """Curves of several runs, to be told apart by colour and name; values under the pointer.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    along
+        What they are drawn over: ``"epoch"`` or ``"optimizer step"``.
+    """
+
+    def __init__(self, along: str = "epoch") -> None:
         super().__init__()
+        self._along = along
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._canvas = canvas_of_plots(HEIGHT)
         self._dice = quiet_plot(self._canvas, 0, "mean Dice")
         self._loss = quiet_plot(self._canvas, 1, "val. loss")
         self._loss.setXLink(self._dice)
-        self._loss.setLabel("bottom", "epoch")
+        self._loss.setLabel("bottom", along)
         self._dice.getAxis("bottom").setStyle(showValues=False)
         self._dice.setYRange(0.0, 1.0, padding=0.03)
         self._legend = self._dice.addLegend(offset=(-6, -6), labelTextSize="8pt", verSpacing=-6)
@@ -46,7 +53,7 @@ class ComparedCurves(QWidget):
         self._curves = {}
 
     def show_run(self, name: str, points: Sequence[Point]) -> None:
-        """Show or renew the curve of a run: ``(epoch, validation loss, mean Dice)`` a row; nan where there is none."""
+        """Show or renew the curve of a run: ``(place, validation loss, mean Dice)`` a row; nan where there is none."""
         if name not in self._curves:
             colour = RUN_COLOURS[len(self._curves) % len(RUN_COLOURS)]
             curves = (
@@ -69,13 +76,13 @@ class ComparedCurves(QWidget):
         """What is shown of a run."""
         return list(self._curves[name][0])
 
-    def read(self, epoch: float) -> str:
-        """Values of every run nearest to an epoch, a line a run."""
+    def read(self, place: float) -> str:
+        """Values of every run nearest to an epoch or step, a line a run."""
         lines = []
         for name, (points, _) in self._curves.items():
             if points:
-                number, loss, dice = points[nearest([p[0] for p in points], epoch)]
-                lines.append(f"{name}: epoch {number:.0f} · mean Dice {dice:.3f} · validation loss {loss:.4g}")
+                number, loss, dice = points[nearest([p[0] for p in points], place)]
+                lines.append(f"{name}: {self._along} {number:.0f} · mean Dice {dice:.3f} · validation loss {loss:.4g}")
         return "\n".join(lines)
 
     def _on_pointer(self, place: QPointF) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
 
 if TYPE_CHECKING:
-    from napari_anneal.training import Cascade, Run
+    from napari_anneal.training import Cascade, ControlledRun, Run
 
 __all__ = ["Ending", "ending_of"]
 
@@ -34,12 +34,18 @@ class Ending:
     folder: Path | None = None
     report: Path | None = None
     warnings: tuple[str, ...] = ()
-    others: tuple[str, ...] = field(default=())
+    others: tuple[str, ...] = ()
 
 
-def ending_of(done: Run | Cascade, notices: Sequence[str]) -> Ending:
+def ending_of(done: Run | Cascade | ControlledRun, notices: Sequence[str]) -> Ending:
     """Offer the models of a run in *Segment* and say what came of it; ``notices`` were told on the way."""
-    return _of_run(done, notices) if hasattr(done, "model") and hasattr(done, "history") else _of_cascade(done, notices)
+    from napari_anneal.training import Cascade, ControlledRun
+
+    if isinstance(done, Cascade):
+        return _of_cascade(done, notices)
+    if isinstance(done, ControlledRun):
+        return _of_controlled(done, notices)
+    return _of_run(done, notices)
 
 
 def _of_run(run: Run, notices: Sequence[str]) -> Ending:
@@ -62,6 +68,15 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     report, warnings = found_in(last.out)
     rest = [text for text in notices if text not in kept]
     return Ending(status, _mood(last), cascade.out, report, (), (cascade.lineage + ".", *kept, *warnings, *rest))
+
+
+def _of_controlled(done: ControlledRun, notices: Sequence[str]) -> Ending:
+    """The run, and first of all what its controls say."""
+    ending = _of_run(done.run, [text for text in notices if text != done.sentence])
+    if done.finding is not None:
+        return replace(ending, warnings=(done.sentence, *ending.warnings))
+    said = (done.sentence, *ending.others) if done.sentence else ending.others
+    return replace(ending, others=said)
 
 
 def _offer(run: Run, arrow: str = "") -> str:

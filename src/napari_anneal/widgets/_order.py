@@ -18,7 +18,7 @@ from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import Cascade, FineTuneRecipe, Run, RunControl
+    from napari_anneal.training import Cascade, ControlledRun, FineTuneRecipe, Run, RunControl
     from napari_anneal.training.runs import RunRecord
     from napari_anneal.validation import SplitPlan
 
@@ -33,7 +33,8 @@ class Order:
     """One run as ordered; it holds copies, no widget and no layer, so nothing that is done to those reaches it.
 
     ``data`` says what is trained on (see ``DataChoice``): ``samples``, ``stream``, or one after the other. ``given``:
-    the very recipe of an earlier run, in place of ``preset``, ``optimizer``, ``epochs`` and ``settings``.
+    the very recipe of an earlier run, in place of ``preset``, ``optimizer``, ``epochs`` and ``settings``. ``controls``:
+    whether scratch and feature extraction are trained beside it.
     """
 
     data: str
@@ -52,6 +53,7 @@ class Order:
     given: FineTuneRecipe | None = None
     plan: SplitPlan | None = None
     resume: bool = False
+    controls: bool = False
 
     def is_synthetic(self, arrow: str) -> bool:
         """Whether an arrow of the cascade, or the run (``""``), learns from the stream."""
@@ -61,9 +63,9 @@ class Order:
         """Colours of the classes in that arrow."""
         return STREAM_COLOURS if self.is_synthetic(arrow) else self.colours
 
-    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run | Cascade:
+    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run | Cascade | ControlledRun:
         """Train, on the worker's thread."""
-        from napari_anneal.training import cascade, fine_tune
+        from napari_anneal.training import cascade, fine_tune, fine_tune_with_controls
 
         common: dict[str, Any] = {
             "start": self.start,
@@ -79,6 +81,9 @@ class Order:
             return dataclasses.replace(done, runs=tuple(map(_at_full_speed, done.runs)))
         source = self.stream if self.stream is not None else self.samples
         recipe = self.given or self._recipe(of_stream=self.stream is not None)
+        if self.controls:
+            compared = fine_tune_with_controls(source, self.plan, recipe, **common)
+            return dataclasses.replace(compared, run=_at_full_speed(compared.run))
         return _at_full_speed(fine_tune(source, self.plan, recipe, control=self.control, **common))
 
     def _recipe(self, of_stream: bool) -> FineTuneRecipe:

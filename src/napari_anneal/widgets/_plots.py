@@ -133,11 +133,12 @@ class Curves(QWidget):
         if best and val_loss is not None:
             self._mark_best(epoch, step, val_loss, val_dice)
 
-    def finish(self, last_step: int) -> None:
-        """End the last stage where the run ended."""
-        self._close_band(last_step)
-        self.stages.finish(last_step)
-        self._loss.setXRange(0, max(1, last_step), padding=0.02)
+    def finish(self) -> None:
+        """The run is over: the last stage ends where it ended."""
+        last = self._steps[-1] if self._steps else 1
+        self._close_band(last)
+        self.stages.finish(last)
+        self._loss.setXRange(0, last, padding=0.02)
 
     def read(self, step: float) -> str:
         """What was measured nearest to a step, a line a figure; empty before the first step."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._controls_view import ControlsView, run_in_words
 from napari_anneal.widgets._plots import Curves
 from napari_anneal.widgets._run_buttons import RunButtons
 from napari_anneal.widgets._status import RunBar, clock
@@ -47,12 +48,15 @@ class RunView(QWidget):
         self._viewer, self._bar = viewer, bar
         self.buttons = RunButtons(bar)
         self.curves = Curves()
+        self.controls = ControlsView()
+        self.controls.setVisible(False)
         self.figures = _line("Where the run is, how fast it goes (validations and pauses left out), and what it needs.")
         self.advice = _line("How noisy the gradients are, read off now and then (McCandlish et al. 2018).")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         # The curves take the height that is left, an empty stretch takes it while there are none.
         layout.addWidget(self.curves, 100)
+        layout.addWidget(self.controls, 100)
         layout.addWidget(self.figures)
         layout.addWidget(self.advice)
         layout.addStretch(1)
@@ -72,6 +76,8 @@ class RunView(QWidget):
         """A run has been ordered; ``notices`` are what is known about it already."""
         self._order, self.notices = order, list(notices)
         self._arrow = self._arrow_in_words = ""
+        self.controls.setVisible(False)
+        self.controls.clear()
         self.buttons.begin(order.control)
 
     def listen(self, events: Sequence[Any]) -> None:
@@ -80,10 +86,8 @@ class RunView(QWidget):
         seen = [e for e in events if type(e).__name__ == "Predicted"]
         for event in events:
             kind = type(event).__name__
-            if kind == "ArrowStarted":
-                self._arrow = event.name
-                self._arrow_in_words = f"Run {event.number} of {event.total} ({event.name}): "
-                self.buttons.begin(event.control)
+            if kind in ("ArrowStarted", "ComparedRunStarted"):
+                self._next_run(event, compared=kind == "ComparedRunStarted")
             elif kind == "RunStarted":
                 self._started(event)
             elif kind == "StageStarted":
@@ -109,14 +113,26 @@ class RunView(QWidget):
         self._soon.start(0)
 
     def finish(self, done: Any) -> None:
-        """The run, or the last of several, is over."""
-        run = done if hasattr(done, "history") else done.runs[-1]
-        self.curves.finish(run.history[-1]["step"] if run.history else 1)
+        """The run, or the last of several, is over; of controls the comparison stays, not the last one's curves."""
+        if not self.controls.isHidden():
+            self.controls.show_result(done)
+            self.curves.setVisible(len(done.runs) < 2)
+        self.curves.finish()
 
     def end(self) -> None:
         """The run is over, with or without a result."""
         self.buttons.end()
         self.figures.setVisible(False)
+
+    def _next_run(self, event: Any, compared: bool) -> None:
+        """One of several runs begins: an arrow of a cascade, or a run to compare with."""
+        self._arrow = event.name
+        name = run_in_words(event.name) if compared else event.name
+        self._arrow_in_words = f"Run {event.number} of {event.total} ({name}): "
+        self.buttons.begin(event.control)
+        self.controls.setVisible(compared)
+        if compared:
+            self.controls.begin(event.name)
 
     def _started(self, event: Any) -> None:
         self.curves.setVisible(True)
@@ -131,6 +147,8 @@ class RunView(QWidget):
 
     def _epoch(self, event: Any) -> None:
         self.curves.add_epoch(event.epoch, event.step, event.val_loss, event.val_dice, event.best)
+        if not self.controls.isHidden():
+            self.controls.add_epoch(event.step, event.val_loss, event.val_dice)
         scores = [d for d in event.val_dice if d == d]
         dice = f" · mean Dice {sum(scores) / len(scores):.2f}" if scores else ""
         if not self.buttons.steered:
@@ -144,7 +162,9 @@ class RunView(QWidget):
         return self._order.colours_of(self._arrow)[: len(self._classes)] if self._order is not None else ()
 
     def _show_watched(self, event: Any) -> None:
-        """The slice as the network of this epoch sees it."""
+        """The slice as the network of this epoch sees it; of controls there are only curves."""
+        if not self.controls.isHidden() and self._arrow != "main":
+            return
         if self._order is not None and self._order.watch is not None:
             self._order.watch.show(self._viewer, event.labels, event.epoch, self._classes, self._colours)
 

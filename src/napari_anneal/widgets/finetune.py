@@ -6,13 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
-from napari_anneal.widgets._data_choice import IMAGES, SYNTHETIC, DataChoice
+from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
 from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers
@@ -52,6 +52,11 @@ OPTIMIZERS = {
     "lion": "Lion (rates ÷ 5, weight decay × 5)",
 }
 
+CONTROLS_TIP = (
+    "Also train from fresh weights, and with the backbone frozen, on the same batches: does the start help on these "
+    "images, or do its features mislead? The three curves are drawn in one plot. Not in a cascade."
+)
+
 
 class FineTuneWidget(Form):
     """Train on what is painted, and hand the model to *Segment*."""
@@ -70,6 +75,8 @@ class FineTuneWidget(Form):
         self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
         self.watch = WatchChoice(viewer)
         self.row("Watch", self.watch, self.watch.tip)
+        self.controls = QCheckBox("scratch, feature extraction (3 × as long)")
+        self.row("Controls", self.controls, CONTROLS_TIP)
         self.recipe: RecipeForm | None = None
         self.more = QWidget()
         self.more_layout = QVBoxLayout(self.more)
@@ -161,6 +168,7 @@ class FineTuneWidget(Form):
     def _show_source(self) -> None:
         self.pairs.setVisible(self.data.images)
         self.classes.setVisible(self.data.images)
+        self.controls.setEnabled(self.data.value != CASCADE)
 
     def _on_pairs(self) -> None:
         self.classes.follow()
@@ -256,6 +264,7 @@ class FineTuneWidget(Form):
             colours=colours_of(labels[0], MOST_CLASSES) if samples else STREAM_COLOURS,
             watch=self.watch.ordered(),
             control=RunControl(),
+            controls=self.controls.isChecked() and data != CASCADE,
         )
 
     def _carry_out(self, order: Order) -> None:
