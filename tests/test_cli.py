@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -96,6 +97,37 @@ def test_split_keeps_groups_apart_and_gold_aside(folder):
     for fold in result["folds"]:
         assert not set(fold["train"]) & set(fold["val"])
         assert "s2" not in fold["train"] + fold["val"]
+
+
+def test_check_lists_copies_and_what_is_wrong_with_status_0(folder, tmp_path):
+    found = last_json(anneal("check", folder, "--json"))
+    assert (found["images"], found["painted"], found["copies"], found["problems"]) == (4, 4, [], [])
+    shutil.copytree(folder, tmp_path / "data")
+    image = tifffile.imread(folder / "images" / "s1.tif")
+    tifffile.imwrite(tmp_path / "data" / "images" / "s9.tif", image[::-1])
+    (tmp_path / "data" / "groups.csv").open("a").write("s9,specimen9\n")
+    found = last_json(anneal("check", tmp_path / "data", "--json"))
+    assert found["copies"] == found["leaks"] == [["s1", "s9", "symmetric"]]
+    assert [p["kind"] for p in found["problems"]] == ["copy across groups"]
+    assert "1 thing is wrong" in anneal("check", tmp_path / "data").stdout
+
+
+def test_a_split_file_and_a_pattern_decide_who_trains(folder, tmp_path):
+    made = tmp_path / "plan.json"
+    words = ("--group-pattern", r"s[01]|s(?=2)|s(?=3)", "--gold", "s1", "--method", "hold_out", "--share", "0.4")
+    split = last_json(anneal("split", folder, *words, "--out", made, "--json"))
+    assert split["gold"] == ["s1"]
+    assert split["groups"] == {"s0": "s0", "s1": "s1", "s2": "s", "s3": "s"}
+    refused(anneal("split", folder, "--folds", 2, "--out", made), "already exists")
+    words = ("--start", "scratch", "--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "--dry-run")
+    plan = last_json(anneal("train", folder, *words, "--split", made, "--json"))
+    assert plan["train"] == split["folds"][0]["train"]
+    assert plan["validation"] == split["folds"][0]["val"]
+    refused(anneal("train", folder, *words, "--split", made, "--gold", "s"), "--split and --gold")
+    refused(anneal("train", folder, *words, "--split", tmp_path / "none.json"), "none.json")
+    refused(anneal("cross-validate", folder, "--split", tmp_path / "none.json"), "none.json")
+    refused(anneal("check", folder, "--group-pattern", "("), "regular expression")
+    refused(anneal("split", folder, "--method", "magic"), "magic", "hold_out")
 
 
 def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tmp_path):
@@ -202,6 +234,7 @@ def test_models_lists_what_is_shipped():
         (("synthesize",), ("out",)),
         (("synthesise", "OUT"), ("synthesise",)),
         (("split", "no-such-folder"), ("no-such-folder",)),
+        (("check", "no-such-folder"), ("no-such-folder",)),
         (("train", "no-such-folder"), ("no-such-folder",)),
         (("cross-validate", "no-such-folder"), ("no-such-folder",)),
         (("cross-validate", "FOLDER", "--folds", "50"), ("folds",)),

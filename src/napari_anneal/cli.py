@@ -1,4 +1,4 @@
-"""The same jobs from a terminal: ``napari-anneal synthesize | split | train | cross-validate | segment | …``.
+"""The same jobs from a terminal: ``napari-anneal synthesize | check | split | train | cross-validate | segment | …``.
 
 Every command takes ``--json`` (one JSON object as the last line of standard output), returns 0 on success and 2 on bad
 input with one plain sentence on standard error, and shows progress on standard error only when that is a terminal.
@@ -15,9 +15,10 @@ import typer
 
 from napari_anneal import __version__
 from napari_anneal.cli_cascade import cascade
+from napari_anneal.cli_data import check, split
 from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.errors import AnnealError
-from napari_anneal.terminal import Gold, Json, Seed, answer, progress_bar, refuse
+from napari_anneal.terminal import Json, answer, progress_bar, refuse
 
 __all__ = ["app", "main"]
 
@@ -121,29 +122,8 @@ def synthesize(
     )
 
 
-@app.command()
-def split(
-    folder: Annotated[Path, typer.Argument(help="Folder with images/, labels/ and groups.csv.")],
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
-    gold: Gold = None,
-    seed: Seed = 0,
-    json_: Json = False,
-) -> None:
-    """Show who would train and who would validate in every fold; groups never end up on both sides."""
-    from napari_anneal.samples import read_samples
-    from napari_anneal.validation import group_split
-
-    samples = read_samples(folder)
-    plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
-    names = [sample.name for sample in samples]
-    result = {
-        "folds": [{"train": [names[i] for i in f.train], "val": [names[i] for i in f.val]} for f in plan.folds],
-        "gold": [names[i] for i in plan.gold],
-        "warnings": list(plan.report.warnings),
-    }
-    answer(json_, result, str(plan.report))
-
-
+app.command()(check)
+app.command()(split)
 app.command()(train)
 app.command("cross-validate")(cross_validate)
 app.command()(cascade)

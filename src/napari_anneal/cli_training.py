@@ -13,9 +13,12 @@ from napari_anneal.terminal import (
     Classes,
     Device,
     Gold,
+    GroupPattern,
     Json,
     Seed,
+    SplitFile,
     answer,
+    grouped_samples,
     known,
     name_list,
     progress_bar,
@@ -78,6 +81,8 @@ def train(
     folds: Folds = 5,
     fold: Fold = None,
     gold: Gold = None,
+    split: SplitFile = None,
+    group_pattern: GroupPattern = None,
     seed: Seed = 0,
     device: Device = "auto",
     controls: Annotated[
@@ -88,17 +93,16 @@ def train(
     json_: Json = False,
 ) -> None:
     """Fine-tune on painted images and write a model bundle."""
-    from napari_anneal.samples import read_samples
     from napari_anneal.training import ControlledRun, fine_tune, fine_tune_with_controls
     from napari_anneal.training.plan import plan_run
 
-    samples = read_samples(folder)
+    samples = grouped_samples(folder, group_pattern)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
-    plan = fold_plan(samples, folds, fold, gold, seed)
+    plan = fold_plan(samples, folds, fold, gold, seed, split)
     begin = None if start == "scratch" else start
     if dry_run:
         planned = plan_run(samples, plan, recipe, begin, measure=True)
@@ -142,22 +146,22 @@ def cross_validate(
     compile_: Compile = False,
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; groups never end up on both sides.")] = 5,
     gold: Gold = None,
+    split: SplitFile = None,
+    group_pattern: GroupPattern = None,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds."""
-    from napari_anneal.samples import read_samples
     from napari_anneal.training import cross_validate as run_folds
-    from napari_anneal.validation import group_split
 
-    samples = read_samples(folder)
+    samples = grouped_samples(folder, group_pattern)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
-    plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    plan = split_plan(samples, split, folds, gold, seed)
     with progress_bar("cross-validating") as advance:
 
         def tell(fold: int, event: Event) -> None:
@@ -167,15 +171,34 @@ def cross_validate(
     answer(json_, done.to_dict(), done.table())
 
 
-def fold_plan(
-    samples: Sequence[Sample], folds: int, fold: int | None, gold: list[str] | None, seed: int
-) -> SplitPlan | None:
-    """The plan with one fold, or ``None`` where neither a fold nor a gold group was asked for."""
-    from napari_anneal.validation import SplitPlan, group_split
+def split_plan(
+    samples: Sequence[Sample], file: Path | None, folds: int, gold: list[str] | None, seed: int
+) -> SplitPlan:
+    """The split of a file, or one by groups; what it warns of is said."""
+    from napari_anneal.validation import group_split, read_plan
 
-    if fold is None and not gold:
+    if file is not None and gold:
+        refuse("--split and --gold contradict each other; the file says what is gold.")
+    plan = group_split(samples, folds, tuple(gold or ()), seed) if file is None else read_plan(file, samples)
+    for text in plan.report.warnings:
+        print(text, file=sys.stderr)
+    return plan
+
+
+def fold_plan(
+    samples: Sequence[Sample],
+    folds: int,
+    fold: int | None,
+    gold: list[str] | None,
+    seed: int,
+    file: Path | None = None,
+) -> SplitPlan | None:
+    """The plan with one fold, or ``None`` where neither a fold, nor a gold group, nor a file was asked for."""
+    from napari_anneal.validation import SplitPlan
+
+    if fold is None and not gold and file is None:
         return None
-    whole = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    whole = split_plan(samples, file, folds, gold, seed)
     if (fold or 1) > len(whole.folds):
         refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
     return SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)

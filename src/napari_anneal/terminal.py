@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -15,14 +16,18 @@ from napari_anneal.errors import AnnealError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_anneal.samples import Sample
 
 __all__ = [
     "Classes",
     "Device",
     "Gold",
+    "GroupPattern",
     "Json",
     "Seed",
+    "SplitFile",
     "answer",
+    "grouped_samples",
     "known",
     "name_list",
     "progress_bar",
@@ -35,6 +40,26 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Classes = Annotated[str, typer.Option(help="Class names, comma separated, for labels 1, 2, …")]
 Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
+
+GroupPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--group-pattern",
+        help="Regular expression whose (…), or whole match, in the file name is the group, such as '^(.+?)_'.",
+    ),
+]
+SplitFile = Annotated[
+    Path | None, typer.Option("--split", help="Take folds and gold from this file, as split --out writes it.")
+]
+
+
+def grouped_samples(folder: Path, pattern: str | None) -> list[Sample]:
+    """Read a folder; with a pattern the groups come from the names, and not from groups.csv."""
+    from napari_anneal.samples import read_samples
+    from napari_anneal.validation import grouped_by_name
+
+    samples = read_samples(folder)
+    return samples if pattern is None else grouped_by_name(samples, pattern)
 
 
 def name_list(text: str) -> tuple[str, ...]:

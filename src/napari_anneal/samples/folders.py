@@ -7,6 +7,7 @@ or without extension) and ``group``; other columns are ignored.
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,28 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.image_files import is_readable, natural_order, read_image, stem
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["read_samples"]
+__all__ = ["Listing", "Problem", "list_folder", "read_listed", "read_samples"]
 
 JUNK = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a data set: what kind, a sentence, and the images (or other names) that it concerns."""
+
+    kind: str
+    sentence: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a data set by their names without extension, the groups of the images, and what is wrong."""
+
+    images: dict[str, Path]
+    labels: dict[str, Path]
+    groups: dict[str, str]
+    problems: tuple[Problem, ...]
 
 
 def read_samples(folder: str | Path) -> list[Sample]:
@@ -32,6 +52,20 @@ def read_samples(folder: str | Path) -> list[Sample]:
         No such folder, no ``images/``, not one pair, labels without an image, two files of one name, a file that
         cannot be read, or a ``groups.csv`` that does not fit the images.
     """
+    listing = list_folder(folder)
+    if listing.problems:
+        raise InputError(listing.problems[0].sentence)
+    return [read_listed(listing, name) for name in listing.images]
+
+
+def list_folder(folder: str | Path) -> Listing:
+    """List the files of a data set, pair them and read ``groups.csv``; no image is opened.
+
+    Raises
+    ------
+    InputError
+        No such folder, no ``images/``, or nothing in it.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"there is no folder {str(folder)!r}; check the name.")
@@ -40,46 +74,60 @@ def read_samples(folder: str | Path) -> list[Sample]:
             f"{folder.name!r} has no folder 'images'; put the images in images/ and their labels, under the "
             "same names, in labels/."
         )
+    problems: list[Problem] = []
     label_folder = next((folder / name for name in ("labels", "masks") if (folder / name).is_dir()), None)
-    images = _by_stem(folder / "images")
-    labels = _by_stem(label_folder) if label_folder is not None else {}
-    if not images:
+    images = _by_stem(folder / "images", problems)
+    labels = _by_stem(label_folder, problems) if label_folder is not None else {}
+    if not images and not problems:
         raise InputError(f"{folder.name}/images is empty; put the images there.")
     orphans = sorted(set(labels) - set(images))
     if orphans:
-        raise InputError(
+        sentence = (
             f"{label_folder.name if label_folder else ''}/{labels[orphans[0]].name} has no image of the same name in "
             f"images/{_more(orphans)}; rename or remove it."
         )
+        problems.append(Problem("labels without image", sentence, tuple(orphans)))
     if not labels:
-        raise InputError(
+        sentence = (
             f"{folder.name!r} holds {len(images)} images but no labels; save painted labels under the same names in "
             "labels/."
         )
-    groups = _read_groups(folder / "groups.csv", images)
-    samples = []
-    for name, path in images.items():
-        image, axes, spacing = read_image(path)
-        painted = _read_labels(labels[name]) if name in labels else None
-        samples.append(Sample(image, painted, groups.get(name, ""), spacing, name, axes))
-    return samples
+        problems.append(Problem("no labels", sentence))
+    groups = _read_groups(folder / "groups.csv", images, problems)
+    return Listing(images, labels, groups, tuple(problems))
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def read_listed(listing: Listing, name: str) -> Sample:
+    """Read one image of a listing with its labels, group and pixel size.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or image and labels do not fit one another.
+    """
+    image, axes, spacing = read_image(listing.images[name])
+    painted = _read_labels(listing.labels[name]) if name in listing.labels else None
+    return Sample(image, painted, listing.groups.get(name, ""), spacing, name, axes)
+
+
+def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
     """Files of a folder by their names without extension."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=natural_order):
         if path.name.startswith(".") or path.name.lower() in JUNK:
             continue
-        if not is_readable(path):
-            raise InputError(f"{folder.name}/{path.name} is of a type that is not read here; convert or remove it.")
         name = stem(path)
-        if name in found:
-            raise InputError(
+        if not is_readable(path):
+            sentence = f"{folder.name}/{path.name} is of a type that is not read here; convert or remove it."
+            problems.append(Problem("unknown type", sentence, (path.name,)))
+        elif name in found:
+            sentence = (
                 f"{folder.name}/ holds both {found[name].name} and {path.name}; names must differ in more than the "
                 "extension."
             )
-        found[name] = path
+            problems.append(Problem("duplicate name", sentence, (name,)))
+        else:
+            found[name] = path
     return found
 
 
@@ -101,37 +149,52 @@ def _read_labels(path: Path) -> Any:
     return labels
 
 
-def _read_groups(path: Path, images: dict[str, Path]) -> dict[str, str]:
+def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -> dict[str, str]:
     """Group of every image named in ``groups.csv``; no file, no groups."""
     if not path.exists():
         return {}
+
+    def wrong(kind: str, sentence: str, *names: str) -> None:
+        problems.append(Problem(kind, sentence, names))
+
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is not UTF-8 text; save it as CSV UTF-8.") from error
+    except UnicodeDecodeError:
+        wrong("groups.csv", f"{path.name} is not UTF-8 text; save it as CSV UTF-8.")
+        return {}
     head = text.splitlines()[0] if text.strip() else ""
     rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
     columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
     if not {"image", "group"} <= set(columns):
-        raise InputError(f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
+        wrong("groups.csv", f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
+        return {}
     groups: dict[str, str] = {}
     for row in rows:
         image, group = ((row[columns[c]] or "").strip() for c in ("image", "group"))
         line = f"{path.name}, line {rows.line_num}"
+        name = image if image in images else stem(image)
         if not image or not group:
             missing = "image" if not image else "group"
-            raise InputError(f"{line}: the {missing} is empty; fill it in or delete the line.")
-        name = image if image in images else stem(image)
-        if name not in images:
-            raise InputError(f"{line}: there is no image {image!r} in images/; correct the name or delete the line.")
-        if name in groups:
-            raise InputError(f"{line}: {image!r} is listed twice; keep one line an image.")
-        groups[name] = group
+            wrong(
+                "empty row", f"{line}: the {missing} is empty; fill it in or delete the line.", *filter(None, [image])
+            )
+        elif name not in images:
+            wrong(
+                "group without image",
+                f"{line}: there is no image {image!r} in images/; correct the name or delete the line.",
+                image,
+            )
+        elif name in groups:
+            wrong("duplicate name", f"{line}: {image!r} is listed twice; keep one line an image.", image)
+        else:
+            groups[name] = group
     forgotten = [name for name in images if name not in groups]
     if forgotten:
-        raise InputError(
+        wrong(
+            "image without group",
             f"{path.name} gives no group for {forgotten[0]}{_more(forgotten)}; add a line, or images of one specimen "
-            "may end up on both sides of a split."
+            "may end up on both sides of a split.",
+            *forgotten,
         )
     return groups
 
