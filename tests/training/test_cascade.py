@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import threading
 
@@ -12,13 +13,14 @@ import pytest
 from painted_halves import SMALL, specimen
 
 from napari_anneal.errors import AnnealError, InputError, OutputError
-from napari_anneal.inference import load_model
+from napari_anneal.inference import Model, load_model
+from napari_anneal.models import build_network
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import MicrostructureRecipe, SyntheticStream
 from napari_anneal.training import Arrow, FineTuneRecipe, cascade, fine_tune, keeper, run_arrows
 from napari_anneal.training.arrows import ArrowFinished, ArrowStarted, TaskScored, cascade_arrows
 from napari_anneal.training.events import EpochDone, Notice, RunStarted, StepDone
-from napari_anneal.training.forgetting import task_of
+from napari_anneal.training.forgetting import all_kept, score_task, task_of
 from napari_anneal.training.run_lock import LOCK
 from napari_anneal.training.setup import STREAM_VALIDATION
 from napari_anneal.validation import evaluate, group_split
@@ -278,12 +280,48 @@ def test_other_classes_are_scored_by_their_shared_names_or_said_to_be_na(arrows,
         hit = (guess & (truth == 2)).sum()
         dice.append(2 * hit / ((guess & (truth > 0)).sum() + (truth == 2).sum()))
     assert shared.dice[0] == pytest.approx(np.mean(dice))
-    assert "head was replaced" in found["a", "c"].why_not
-    kept = {one.task: one for one in result.kept}
-    assert kept["a"].to_dict()["after"] is None
-    assert "cannot be said" in kept["a"].sentence
-    assert "n/a" in result.table()
+    # None is shared with the third: the features as they are now, under the head that "a" had, put together by hand.
+    first, last = (result.runs[i].model for i in (0, 2))
+    state = last.network.state_dict() | {
+        k: v for k, v in first.network.state_dict().items() if k.startswith("segmentation_head.")
+    }
+    network = build_network(first.card.architecture)
+    network.load_state_dict(state)
+    assert found["a", "c"].old_head
+    np.testing.assert_allclose(found["a", "c"].dice, evaluate(Model(network.eval(), first.card), held).mean("dice"))
+    assert "with its old head put back" in {one.task: one for one in result.kept}["a"].sentence
+    # What was not learned yet has no head to put back.
+    assert found["c", "a"].why_not.endswith("not among those of the network then (matrix, pore)")
+    assert "n/a for c after a" in result.table()
     json.dumps(result.to_dict())
+
+
+def test_where_no_head_fits_it_says_why(samples):
+    named = recipe(classes=("x", "y"))
+    bigger = fine_tune(samples, recipe=recipe(decoder_channels=(8, 8, 16)))
+    task = task_of("a", samples, None, named)
+    learned = fine_tune(samples, recipe=named).model
+    score = score_task(bigger.model, task, "b", learned)
+    assert math.isnan(score.mean())
+    assert "classes (x, y) are not among" in score.why_not
+    (one,) = all_kept([score_task(learned, task, "a"), score])
+    assert one.sentence == "What is kept of the a task cannot be said: the classes differ."
+    assert one.to_dict()["after"] is None
+
+
+def test_a_cancel_while_scoring_ends_the_cascade_and_loses_no_arrow(done, arrows, tmp_path):
+    cancel, out = threading.Event(), tmp_path / "a"
+
+    def listen(event):
+        if isinstance(event, TaskScored):
+            cancel.set()
+
+    cut = run_arrows(arrows, None, out, listen, cancel)
+    assert [run.reason for run in cut.runs] == ["complete"]
+    assert cut.scores == ()
+    assert not cut.complete
+    assert run_arrows(arrows, None, out, resume=True).complete
+    assert comparable(out) == comparable(done[2])
 
 
 def test_from_a_model_the_synthetic_arrow_is_left_out_and_its_task_made_again(done, samples, plan, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import AnnealError, InputError
 from napari_anneal.inference import Model, load_model
+from napari_anneal.inference.predictor import Cancelled
 from napari_anneal.models.bundle import replace_card
 from napari_anneal.models.lineage import lineage_of
 from napari_anneal.samples.placing import remove
@@ -176,12 +178,15 @@ class _Running:
         self.folder, self.record = folder, record
         self.on_event, self.cancel, self.score_every, self.watch = on_event, cancel, score_every, watch
         self.runs: list[Run] = []
+        # What had learned a task, by the task's name.
+        self.learned: dict[str, Model] = {}
 
     def run(self, resume: bool) -> Cascade:
         """Run what is not finished yet."""
         model = self.start
         if is_model(model):
-            model = self._score_start(model)
+            with suppress(Cancelled):
+                model = self._score_start(model)
         self.record.write(self.folder)
         for number, arrow in enumerate(self.arrows, start=1):
             if self.runs and self._cancelled:
@@ -189,7 +194,8 @@ class _Running:
             run = self._run_arrow(number, arrow, model, resume)
             self.runs.append(run)
             if run.reason in ENDED:
-                self._score(arrow)
+                with suppress(Cancelled):
+                    self._score(arrow)
             self.record.write(self.folder, self._so_far)
             self._tell(ArrowFinished(number, len(self.arrows), arrow.name, run.reason, self._kept(arrow)))
             if run.reason not in ENDED:
@@ -234,6 +240,7 @@ class _Running:
         own = task_of_link(lineage_of(model.network, model.card)[-1], self.arrows[0].recipe)
         if own is not None:
             self.tasks.insert(0, replace(own, name=name))
+        self.learned[name] = model
         if not self.record.after(name):
             self._score_all(model, name)
         return model
@@ -241,6 +248,7 @@ class _Running:
     def _score(self, arrow: Arrow) -> None:
         """Score a finished arrow, unless that is known already, and write it into its bundle."""
         run = self.runs[-1]
+        self.learned[arrow.name] = run.model
         if not self.record.after(arrow.name):
             self._score_all(run.model, arrow.name)
         for one in self._kept(arrow):
@@ -256,10 +264,12 @@ class _Running:
             self.runs[-1] = replace(run, model=Model(run.model.network, card))
 
     def _score_all(self, model: Model, after: str) -> None:
+        """Score a model on every task; if that is cancelled, there is no score of it at all."""
+        scores = []
         for task in self.tasks:
-            score = score_task(model, task, after)
-            self.record.scores.append(score)
-            self._tell(TaskScored(score))
+            scores.append(score_task(model, task, after, self.learned.get(task.name), cancel=self.cancel))
+            self._tell(TaskScored(scores[-1]))
+        self.record.scores += scores
 
     def _during(self, arrow: Arrow) -> Callable[[int, Model], None]:
         """Return what scores the tasks learned before, every so many epochs of an arrow."""
@@ -269,7 +279,10 @@ class _Running:
             if epoch % self.score_every:
                 return
             for task in earlier:
-                score = score_task(model, task, arrow.name, epoch)
+                try:
+                    score = score_task(model, task, arrow.name, self.learned.get(task.name), epoch, self.cancel)
+                except Cancelled:
+                    return
                 self.record.add_during(score)
                 self._tell(TaskScored(score))
             self.record.write(self.folder)

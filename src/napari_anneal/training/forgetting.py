@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import AnnealError
 from napari_anneal.inference import Model
+from napari_anneal.inference.predictor import Cancelled
+from napari_anneal.models import build_network
 from napari_anneal.models.lineage import Link
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
@@ -26,6 +29,9 @@ from napari_anneal.validation import SplitPlan, evaluate
 from napari_anneal.validation.report import plain
 
 __all__ = ["Kept", "Task", "TaskScore", "all_kept", "score_task", "table", "task_of", "task_of_link"]
+
+# How the parameters of a network's head begin.
+HEAD = "segmentation_head."
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +48,8 @@ class TaskScore:
     """What a network does on a task; ``after`` is the run it came from.
 
     ``classes`` are those of the task that the network knows by the same name, ``dice`` their Dice (mean over the
-    images, ``nan`` where a class is in none). Where there is no figure, ``why_not`` says why.
+    images, ``nan`` where a class is in none). Where it knows none of them because its head was replaced, ``old_head``
+    says that the head of the task's own run was put back for the score. Where there is no figure, ``why_not`` says why.
     """
 
     task: str
@@ -52,6 +59,7 @@ class TaskScore:
     images: int = 0
     why_not: str = ""
     epoch: int | None = None
+    old_head: bool = False
 
     def mean(self, classes: Sequence[str] | None = None) -> float:
         """Mean Dice over the classes (or some of them); ``nan`` if none has a figure."""
@@ -63,6 +71,7 @@ class TaskScore:
         """Plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
         told = {"task": self.task, "after": self.after, "classes": list(self.classes), "images": self.images}
         told |= {} if self.epoch is None else {"epoch": self.epoch}
+        told |= {"old_head": True} if self.old_head else {}
         told |= {"dice": plain(np.array(self.dice)), "mean": plain(np.array([self.mean()]))[0]}
         return told | ({"why_not": self.why_not} if self.why_not else {})
 
@@ -70,7 +79,7 @@ class TaskScore:
     def from_dict(told: dict[str, Any]) -> TaskScore:
         """The score that `to_dict` was made of."""
         dice = tuple(math.nan if d is None else float(d) for d in told["dice"])
-        about = {name: told[name] for name in ("why_not", "epoch") if name in told}
+        about = {name: told[name] for name in ("why_not", "epoch", "old_head") if name in told}
         return TaskScore(told["task"], told["after"], tuple(told["classes"]), dice, told["images"], **about)
 
 
@@ -131,27 +140,54 @@ def task_of_link(link: Link, recipe: FineTuneRecipe) -> Task | None:
     return task_of(link.name or "synthetic", stream_from_data(link.stream), None, named)
 
 
-def score_task(model: Model, task: Task, after: str, epoch: int | None = None) -> TaskScore:
+def score_task(
+    model: Model,
+    task: Task,
+    after: str,
+    learned: Model | None = None,
+    epoch: int | None = None,
+    cancel: CancelSignal | None = None,
+) -> TaskScore:
     """Score a network on a task that may not be its own.
 
     Classes are matched by name. What the network calls by a name that the task does not have counts as wrong, so the
     Dice of a shared class is what `evaluate` gives for it.
+
+    Parameters
+    ----------
+    model, task
+        The network and the task.
+    after, epoch
+        Where the network comes from, for the score.
+    learned
+        The network that had learned the task: where no class is shared, its head takes the place of the new one.
+    cancel
+        Asked before every image.
+
+    Raises
+    ------
+    Cancelled
+        The signal was set.
     """
-    shared = tuple(name for name in task.classes if name in model.classes)
+    shared, old_head = tuple(name for name in task.classes if name in model.classes), False
+    if not shared and learned is not None and (again := _with_head_of(learned, model)) is not None:
+        model, shared, old_head = again, task.classes, True
     if not shared:
-        return TaskScore(
-            task.name,
-            after,
-            why_not=f"none of its classes ({', '.join(task.classes)}) is among those of the network after {after} "
-            f"({', '.join(model.classes)}), whose head was replaced",
-            epoch=epoch,
-        )
+        mine, theirs = ", ".join(task.classes), ", ".join(model.classes)
+        why = f"its classes ({mine}) are not among those of the network then ({theirs})"
+        return TaskScore(task.name, after, why_not=why, epoch=epoch)
+
+    def ask(done: int, total: int) -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+
+    ask(0, len(task.samples))
     try:
-        report = evaluate(_Renamed(model, task.classes), task.samples, metrics=("dice",))
+        report = evaluate(_Renamed(model, task.classes), task.samples, metrics=("dice",), progress=ask)
     except AnnealError as error:
         return TaskScore(task.name, after, why_not=str(error).rstrip("."), epoch=epoch)
     dice = report.mean("dice")[[task.classes.index(name) for name in shared]]
-    return TaskScore(task.name, after, shared, tuple(map(float, dice)), len(task.samples), epoch=epoch)
+    return TaskScore(task.name, after, shared, tuple(map(float, dice)), len(task.samples), "", epoch, old_head)
 
 
 def all_kept(scores: Sequence[TaskScore]) -> tuple[Kept, ...]:
@@ -166,12 +202,13 @@ def _kept(scores: list[TaskScore]) -> Kept | None:
     if learned + 1 >= len(scores):
         return None
     before, after = scores[learned], scores[-1]
-    if why := before.why_not or after.why_not:
-        return Kept(
-            after.task, before.mean(), math.nan, f"What is kept of the {after.task} task cannot be said: {why}."
-        )
+    if before.why_not or after.why_not:
+        why = "the classes differ" if not after.classes else before.why_not or after.why_not
+        sentence = f"What is kept of the {after.task} task cannot be said: {why}."
+        return Kept(after.task, before.mean(), math.nan, sentence)
     was, now = before.mean(after.classes), after.mean()
     only = "" if after.classes == before.classes else ", the classes that both know"
+    only += ", with its old head put back" if after.old_head else ""
     images = f"{after.images} image{'s' if after.images > 1 else ''}"
     return Kept(
         after.task,
@@ -191,11 +228,30 @@ def table(scores: Iterable[TaskScore]) -> str:
     columns = [max(8, len(f"after {run}") + 2) for run in runs]
     lines = [f"{'task':<{width}}" + "".join(f"{f'after {r}':>{c}}" for r, c in zip(runs, columns, strict=True))]
     for task in tasks:
-        means = [found[task, run].mean() if (task, run) in found else math.nan for run in runs]
-        cells = ("n/a" if math.isnan(mean) else f"{mean:.3f}" for mean in means)
+        cells = [_cell(found.get((task, run))) for run in runs]
         lines.append(f"{task:<{width}}" + "".join(f"{cell:>{c}}" for cell, c in zip(cells, columns, strict=True)))
     reasons = [f"n/a for {s.task} after {s.after}: {s.why_not}." for s in scores if s.why_not]
-    return "\n".join([*lines, "", "mean Dice over classes and images; gold samples are never among them.", *reasons])
+    notes = ["mean Dice over classes and images; gold samples are never among them."]
+    notes += ["* with the head of the task's own run put back."] if any(s.old_head for s in scores) else []
+    return "\n".join([*lines, "", *notes, *reasons])
+
+
+def _cell(score: TaskScore | None) -> str:
+    if score is None or math.isnan(score.mean()):
+        return "n/a "
+    return f"{score.mean():.3f}{'*' if score.old_head else ' '}"
+
+
+def _with_head_of(learned: Model, model: Model) -> Model | None:
+    """The network with the head of an earlier one, whose features it goes on from; ``None``: they do not fit."""
+    spec = learned.card.architecture
+    if model.card.architecture.model_copy(update={"n_classes": spec.n_classes}) != spec:
+        return None
+    head = {k: v for k, v in learned.network.state_dict().items() if k.startswith(HEAD)}
+    network = build_network(spec)
+    network.load_state_dict(model.network.state_dict() | head)
+    network.eval()
+    return Model(network, learned.card)
 
 
 class _Renamed:
