@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, get_args
 
+import psutil
 import torch
 
 from napari_anneal.errors import InputError
@@ -14,6 +15,7 @@ __all__ = [
     "Precision",
     "autocast",
     "computing",
+    "free_bytes",
     "has_bfloat16",
     "has_float16",
     "held_bytes",
@@ -65,6 +67,13 @@ def held_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.memory_reserved(device))
     return int(torch.mps.driver_allocated_memory()) if device.type == "mps" else None
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory (bytes) that is free on a device now; ``None`` where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available) if device.type == "cpu" else None
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

@@ -13,7 +13,7 @@ from torch import nn
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.patches import PatchSampler
-from napari_anneal.training import FineTuneRecipe, fine_tune
+from napari_anneal.training import FineTuneRecipe, Stage, fine_tune, plan
 from napari_anneal.training.plan import Planner, plan_run
 from napari_anneal.training.rehearsal import STEPS, StepTimes, rehearse
 from napari_anneal.training.setup import prepare_run, resolve_start
@@ -134,14 +134,15 @@ def test_the_minutes_foretold_are_those_the_run_takes(samples, monkeypatch):
 def test_a_rehearsal_leaves_network_and_random_numbers_alone_and_can_be_cancelled(samples):
     asked = recipe()
     prepared = prepare_run(samples, None, asked)
-    network = resolve_start(None, asked, prepared.classes, 1).network
+    begun = resolve_start(None, asked, prepared.classes, 1)
+    network = begun.network
     before, state, seen = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state(), []
 
     def loss(logits, labels):
         return logits.square().mean()
 
     cpu = torch.device("cpu")
-    times = rehearse(network, prepared.data, asked, loss, cpu, lambda done, total: seen.append((done, total)))
+    times = rehearse(begun, prepared.data, asked, loss, cpu, lambda done, total: seen.append((done, total)))
     assert sorted(times.steps) == [1, 5]
     assert seen[-1] == (2 * STEPS, 2 * STEPS)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -151,7 +152,7 @@ def test_a_rehearsal_leaves_network_and_random_numbers_alone_and_can_be_cancelle
         def is_set(self):
             return True
 
-    assert rehearse(network, prepared.data, asked, loss, cpu, cancel=Now()) is None
+    assert rehearse(begun, prepared.data, asked, loss, cpu, cancel=Now()) is None
 
 
 def test_step_times_add_up_to_the_seconds_of_a_run():
@@ -171,3 +172,29 @@ def test_measured_times_serve_other_epochs_and_not_another_batch(samples):
     assert longer.minutes > 2 * short.minutes
     assert planner.plan(None, recipe(batch_size=3), None).minutes is None
     assert Planner(samples, times).plan(None, recipe(), None).minutes == short.minutes
+
+
+def test_memory_that_is_not_there_is_said_before_the_run(samples, monkeypatch):
+    monkeypatch.setattr(plan, "free_bytes", lambda device: 1 << 20)
+    assert any("are free; take a smaller" in text for text in plan_run(samples, None, recipe(), None).notices)
+
+
+def test_an_average_of_the_weights_and_lion_at_a_rate_of_adamw_are_foretold(samples):
+    plain, averaged = (plan_run(samples, None, recipe(ema_decay=decay), None).memory for decay in (None, 0.99))
+    assert averaged.copies - plain.copies == 2 * plain.weights
+    fast = recipe().model_copy(update={"stages": (Stage(name="a", epochs=1, optimizer="lion", rates={"head": 1e-3}),)})
+    assert any("Lion" in text for text in plan_run(samples, None, fast, None).notices)
+
+
+def test_other_rates_make_the_recipe_a_custom_one_and_leave_all_else():
+    plain = recipe("canonical", 6)
+    changed = plain.with_rates({(1, "head"): 5e-4, (0, "layer4"): 1e-5, (7, "head"): 1.0})
+    assert changed.preset == "custom"
+    assert changed.stages[1].rates == plain.stages[1].rates | {"head": 5e-4}
+    assert changed.stages[0].rates == {"layer4": 1e-5, "head": 1e-3}
+    assert changed.stages[2] == plain.stages[2]
+    assert plain.with_rates({(1, "head"): 1e-3}) is plain
+    assert "layer2" not in plain.with_rates({(1, "layer2"): None}).stages[1].rates
+    for wrong in ({(0, "head"): None}, {(0, "head"): 2.0}, {(0, "head"): 0.0}):
+        with pytest.raises(InputError):
+            plain.with_rates(wrong)

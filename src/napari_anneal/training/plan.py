@@ -15,17 +15,20 @@ import numpy as np
 import torch
 
 from napari_anneal.cancelling import CancelSignal
-from napari_anneal.devices import pick_device
+from napari_anneal.devices import free_bytes, pick_device
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.models.starts import Start
 from napari_anneal.samples.patches import prepare_slices
+from napari_anneal.samples.placing import readable_bytes
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
+from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.batches import batches
 from napari_anneal.training.losses import loss_of_recipe
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.rehearsal import StepTimes, rehearse
+from napari_anneal.training.run import run_warnings
 from napari_anneal.training.run_plan import RunPlan, describe_groups, describe_stages
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.training.step_memory import StepMemory, activation_bytes, step_memory, widest_stage
@@ -94,6 +97,8 @@ class Planner:
         times = self._timed(begun, prepared, recipe, device, measure, progress, cancel)
         steps, judged = prepared.data.steps_per_epoch, len(prepared.data.validation)
         memory = self._memory(begun, prepared, recipe, device)
+        statistics = BatchStatistics(begun.network, recipe.batch_norm, begun.origin["kind"])
+        warnings = run_warnings(recipe, statistics, device)
         return RunPlan(
             prepared.classes,
             {name: sum(parts.values()) for name, parts in describe_groups(begun.network).items()},
@@ -101,7 +106,7 @@ class Planner:
             steps,
             self._names(prepared.train),
             self._names(prepared.validation),
-            (*prepared.notices, *begun.notices),
+            (*prepared.notices, *begun.notices, *warnings, *_shortage(memory, device)),
             None if times is None else times.seconds(recipe, steps, judged) / 60,
             memory,
             str(device),
@@ -154,7 +159,7 @@ class Planner:
         key = (_step_key(begun, recipe, device), min(widths), max(widths), optimizers)
         if measure and key not in self._times:
             loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
-            times = rehearse(begun.network, prepared.data, recipe, loss_of, device, progress, cancel)
+            times = rehearse(begun, prepared.data, recipe, loss_of, device, progress, cancel)
             if times is not None:
                 self._times[key] = times
         return self._times.get(key)
@@ -199,6 +204,17 @@ def _painted_part(sample: Sample) -> Sample:
     if not sample.is_stack:
         stack, labels = stack[0], labels[0]
     return replace(sample, image=stack, labels=labels)
+
+
+def _shortage(memory: StepMemory, device: torch.device) -> tuple[str, ...]:
+    """A sentence if the run wants more memory than is free."""
+    free = free_bytes(device)
+    if free is None or memory.total <= free:
+        return ()
+    return (
+        f"The run is expected to take {readable_bytes(memory.total)} and {readable_bytes(free)} are free; take a "
+        "smaller patch, a smaller batch, or fewer patches at once (micro batch).",
+    )
 
 
 def _split_key(plan: SplitPlan | None) -> Hashable:

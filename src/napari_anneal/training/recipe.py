@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from napari_anneal.augmentation import AugmentationRecipe
 from napari_anneal.devices import Precision
+from napari_anneal.models.layer_groups import GROUPS, GroupName
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.training.batch_statistics import BatchNormPolicy
 from napari_anneal.training.presets import Preset, preset_stages
@@ -128,6 +130,30 @@ class FineTuneRecipe(Recipe):
     def rate_scale(self) -> float:
         """Factor on all rates by the linear scaling rule: half the batch, half the rate (Goyal et al. 2017)."""
         return self.batch_size / self.rates_for_batch if self.rates_for_batch else 1.0
+
+    def with_rates(self, changes: Mapping[tuple[int, GroupName], float | None]) -> FineTuneRecipe:
+        """Recipe with other peak rates.
+
+        Parameters
+        ----------
+        changes
+            (Number of the stage from 0, layer group) → its peak learning rate, or ``None`` to freeze it there. Stages
+            that the recipe does not have are passed over.
+
+        Raises
+        ------
+        InputError
+            A rate outside (0, 1], or a stage that would train nothing.
+        """
+        stages = []
+        for number, stage in enumerate(self.stages):
+            rates: dict[GroupName, float | None] = dict(stage.rates)
+            rates |= {group: rate for (at, group), rate in changes.items() if at == number}
+            kept = {group: rate for group in GROUPS if (rate := rates.get(group)) is not None}
+            stages.append(stage if kept == stage.rates else stage.model_copy(update={"rates": kept}))
+        if tuple(stages) == self.stages:
+            return self
+        return self.model_copy(update={"stages": tuple(stages), "preset": "custom"})
 
     @staticmethod
     def from_preset(

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
+from napari_anneal.models.starts import Start
 from napari_anneal.training.events import EpochDone, StageStarted, StepDone
 from napari_anneal.training.loop import TrainingSet, train
 from napari_anneal.training.losses import PaintedLoss
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.run import begin_state
 from napari_anneal.training.stages import Stage
-from napari_anneal.training.state import RunState
 
 __all__ = ["StepTimes", "rehearse"]
 
@@ -50,7 +50,7 @@ class StepTimes:
 
 
 def rehearse(
-    network: nn.Module,
+    begun: Start,
     data: TrainingSet,
     recipe: FineTuneRecipe,
     loss_of: PaintedLoss,
@@ -62,8 +62,8 @@ def rehearse(
 
     Parameters
     ----------
-    network
-        Where the run would start; it stays as it is, and so do torch's random numbers.
+    begun
+        Where the run would start; its network stays as it is, and so do torch's random numbers.
     data, recipe, loss_of, device
         As in `train`.
     progress
@@ -75,7 +75,7 @@ def rehearse(
     short = recipe.model_copy(update={"stages": stages, "noise_scale_every": 0})
     # No epoch ends before its stage does, and that validation looks at one batch.
     few = TrainingSet(data.source, data.validation[: recipe.batch_size], steps_per_epoch=10 * STEPS)
-    actor = copy.deepcopy(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    actor = copy.deepcopy(begun.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     groups, done, marks = 0, 0, [time.perf_counter()]
     steps: dict[int, float] = {}
     validations: list[float] = []
@@ -85,7 +85,7 @@ def rehearse(
 
     cards = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards):
-        for event in train(RunState(actor), few, short, loss_of, device, stopped):
+        for event in train(begin_state(actor, short, begun, device), few, short, loss_of, device, stopped):
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             now = time.perf_counter()

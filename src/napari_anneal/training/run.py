@@ -41,7 +41,7 @@ from napari_anneal.training.state import RunState
 from napari_anneal.training.watching import Watched
 from napari_anneal.validation import SplitPlan
 
-__all__ = ["Run", "fine_tune"]
+__all__ = ["Run", "begin_state", "fine_tune", "run_warnings"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def fine_tune(
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
     device = pick_device(recipe.device)
     network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state = _state(network, recipe, begun, device)
+    state = begin_state(network, recipe, begun, device)
     watched = None if watch is None else Watched(watch, state.shown, begun.spec, device, recipe.precision, cancel)
     create_folder(folder)
     loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
@@ -151,7 +151,7 @@ def fine_tune(
         record.begin(resume)
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:
-            for text in (*prepared.notices, *begun.notices, *_warnings(recipe, state, device)):
+            for text in (*prepared.notices, *begun.notices, *run_warnings(recipe, state.statistics, device)):
                 ledger.tell(Notice(text))
 
         stopping = False
@@ -216,16 +216,16 @@ def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
     return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
 
 
-def _state(network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device) -> RunState:
+def begin_state(network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device) -> RunState:
     """Where a run begins, with what its recipe asks for beside the network."""
     half = resolve_precision(recipe.precision, device) is torch.float16
     statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"])
     return RunState(network, recipe.ema_decay, statistics, torch.amp.GradScaler(device.type, enabled=half))
 
 
-def _warnings(recipe: FineTuneRecipe, state: RunState, device: torch.device) -> list[str]:
+def run_warnings(recipe: FineTuneRecipe, statistics: BatchStatistics, device: torch.device) -> list[str]:
     """Sentences about what will not be as the recipe's reader might expect."""
-    found = [state.statistics.sentence(min(recipe.micro_batch or recipe.batch_size, recipe.batch_size))]
+    found = [statistics.sentence(min(recipe.micro_batch or recipe.batch_size, recipe.batch_size))]
     if recipe.precision == "float16" and not has_float16(device):
         found.append(f"The {device} has no use for float16, so the run computes in float32.")
     return [text for text in found if text] + [

@@ -26,7 +26,8 @@ class StepMemory:
     """Memory (bytes) of the stage of a run that takes most, on the device it computes on.
 
     ``copies`` are the best weights so far and the last good state, which lie beside the network where the device is
-    the CPU (a GPU leaves them to the machine). Images, PyTorch itself and the workspace of its kernels come on top.
+    the CPU (a GPU leaves them to the machine), and the moving average of the weights. Images, PyTorch itself and the
+    workspace of its kernels come on top.
     """
 
     weights: int
@@ -60,6 +61,8 @@ def step_memory(
     learning = [p for p in network.parameters() if p.requires_grad]
     state = state_bytes(stage.optimizer, sum(p.numel() for p in learning))
     once, each = activations
+    # The moving average of the weights lies on the device, and a copy of it with the last good state.
+    averaged = 0 if recipe.ema_decay is None else weights * (2 if device.type == "cpu" else 1)
     at_once = min(recipe.micro_batch or recipe.batch_size, recipe.batch_size)
     return StepMemory(
         weights,
@@ -67,7 +70,7 @@ def step_memory(
         state,
         once + at_once * each,
         # The best weights; and network, best weights and optimizer as they were after the last good epoch.
-        3 * weights + state if device.type == "cpu" else 0,
+        (3 * weights + state if device.type == "cpu" else 0) + averaged,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
@@ -72,7 +72,15 @@ def class_names(counts: Mapping[int, int], typed: Mapping[int, str]) -> tuple[st
 
 
 class ClassTable(QTableWidget):
-    """One row a class: name (editable, in the colour it is painted in) and painted pixels."""
+    """One row a class: name (editable, in the colour it is painted in) and painted pixels.
+
+    Signals
+    -------
+    counted
+        There is more or less paint than before.
+    """
+
+    counted = Signal()
 
     def __init__(self, layers: Callable[[], Sequence[Labels]]) -> None:
         super().__init__(0, 2)
@@ -156,6 +164,7 @@ class ClassTable(QTableWidget):
             self.setItem(row, 1, number)
         self.blockSignals(False)
         self._fit()
+        self.counted.emit()
 
     def _renamed(self, item: QTableWidgetItem) -> None:
         if item.column() == 0:

@@ -32,6 +32,7 @@ __all__ = [
     "remember",
     "remember_classes",
     "sample_from_layers",
+    "sample_of",
     "slice_in_view",
     "snapshot",
 ]
@@ -167,7 +168,17 @@ def sample_from_layers(
     InputError
         A layer is missing, shapes differ, or the two lie at different places or scales in the viewer.
     """
-    picture, painted = snapshot(image, "image", copy_image), snapshot(labels, "labels")
+    return sample_of(snapshot(image, "image", copy_image), snapshot(labels, "labels"), group)
+
+
+def sample_of(picture: Snapshot, painted: Snapshot, group: str | None = None) -> Sample:
+    """A sample of what two layers held.
+
+    Raises
+    ------
+    InputError
+        As `sample_from_layers`.
+    """
     check_fit(picture, painted)
     return Sample(
         picture.data,

@@ -14,6 +14,7 @@ import numpy as np
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
+from napari_anneal.widgets._draft import Draft
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Order:
     """One run as ordered; it holds copies, no widget and no layer, so nothing that is done to those reaches it.
 
     ``data`` says what is trained on (see ``DataChoice``): ``samples``, ``stream``, or one after the other. ``given``:
-    the very recipe of an earlier run, in place of ``preset``, ``optimizer``, ``epochs`` and ``settings``. ``controls``:
+    the very recipe of an earlier run, in place of ``draft``. ``controls``:
     whether scratch and feature extraction are trained beside it.
     """
 
@@ -41,10 +42,7 @@ class Order:
     samples: list[Sample]
     stream: SyntheticStream | None
     typed_names: dict[int, str]
-    preset: str
-    optimizer: str
-    epochs: int
-    settings: dict[str, Any]
+    draft: Draft
     start: Any
     out: Path
     colours: tuple[str, ...]
@@ -88,22 +86,19 @@ class Order:
 
     def _recipe(self, of_stream: bool) -> FineTuneRecipe:
         """Recipe of the run on the stream, or on the images."""
-        from napari_anneal.training import FineTuneRecipe
-
-        preset: Any = self.preset
+        draft, painted = self.draft, 0
         if of_stream and self.stream is not None:
             names, colours = self.stream.classes, STREAM_COLOURS
             if self.data == CASCADE:
-                preset = "scratch" if self.start is None else preset
+                draft = dataclasses.replace(draft, preset="scratch" if self.start is None else draft.preset, edits={})
         else:
             counts = count_all([np.asarray(sample.labels) for sample in self.samples])
             names, colours = class_names(counts, self.typed_names), self.colours
-            if self.data == CASCADE and preset == "scratch":
-                preset = "canonical"  # by then there is something to keep
-        optimizer: Any = self.optimizer
-        return FineTuneRecipe.from_preset(
-            preset, self.epochs, optimizer, **self.settings, classes=names, colours=colours[: len(names)]
-        )
+            painted = sum(1 for sample in self.samples for _ in sample.painted_slices())
+            if self.data == CASCADE:
+                draft = draft.after_a_stream()
+        pretrained = self.start is not None or (self.data == CASCADE and not of_stream)
+        return draft.recipe(painted, pretrained, classes=names, colours=colours[: len(names)])[0]
 
 
 def again(order: Order, record: RunRecord) -> Order:

@@ -86,6 +86,7 @@ class Row(QWidget):
             layout.addWidget(widget, stretch)
         self._group_edited = False
         self.group.textEdited.connect(self._on_group_edited)
+        self.group.editingFinished.connect(self.changed)
         self.image.layer_changed.connect(self._on_image)
         self.labels.layer_changed.connect(self._on_labels)
         self._on_labels()

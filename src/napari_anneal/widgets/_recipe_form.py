@@ -67,6 +67,8 @@ class RecipeForm(QWidget):
         Fields to show, in this order; ``None``: all that have an editor.
     skip
         Fields to leave out.
+    captions
+        What to call a field where its name says too little.
 
     Signals
     -------
@@ -76,8 +78,15 @@ class RecipeForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, recipe: BaseModel, names: Sequence[str] | None = None, skip: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        recipe: BaseModel,
+        names: Sequence[str] | None = None,
+        skip: Iterable[str] = (),
+        captions: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
+        named = captions or {}
         self._get: dict[str, Callable[[], Any]] = {}
         self._set: dict[str, Callable[[Any], None]] = {}
         self._rows: dict[str, tuple[QWidget, QWidget]] = {}
@@ -88,7 +97,7 @@ class RecipeForm(QWidget):
             if editor is None:
                 continue
             tip = tooltip(name, fields[name])
-            words = caption(name)
+            words = named.get(name) or caption(name)
             # "rotate" is how often, "rotate_deg" how far: their captions must differ.
             label = QLabel(f"{words} range" if (bare := words.replace(" ", "_")) in fields and bare != name else words)
             for widget in (label, editor, *editor.findChildren(QWidget)):
@@ -136,9 +145,10 @@ class RecipeForm(QWidget):
         if kind in (int, float):
             spin = self._spin(kind, limits, name)
             if optional:
-                # One below the least value stands for "leave it to the recipe".
-                spin.setMinimum(spin.minimum() - 1)
-                spin.setSpecialValueText("automatic")
+                # One below the least value stands for "leave it to the recipe"; a limit that is no value itself too.
+                if not any(hasattr(constraint, "gt") for constraint in info.metadata):
+                    spin.setMinimum(spin.minimum() - 1)
+                spin.setSpecialValueText("none" if "empty: no " in (info.description or "") else "automatic")
                 nothing = spin.minimum()
                 self._get[name] = lambda: None if spin.value() == nothing else spin.value()
                 self._set[name] = lambda value: spin.setValue(nothing if value is None else value)

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
@@ -14,14 +15,17 @@ from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
-from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
-from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers
+from napari_anneal.widgets._form import Form, fold, form_layout
+from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers, snapshot
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
 from napari_anneal.widgets._outcome import Outcome
-from napari_anneal.widgets._pairs import Pairs
+from napari_anneal.widgets._pairs import Pair, Pairs
 from napari_anneal.widgets._path_field import PathField
-from napari_anneal.widgets._recipe_form import RecipeForm
+from napari_anneal.widgets._plan_panel import PlanPanel
+from napari_anneal.widgets._planning import Planning, Request, one_at_a_time
+from napari_anneal.widgets._recipe_choice import RecipeChoice
+from napari_anneal.widgets._recipe_settings import RecipeSettings
 from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._runs_panel import RunsPanel
 from napari_anneal.widgets._stream_source import StreamSource
@@ -34,23 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FineTuneWidget"]
 
-DEFAULT_EPOCHS = 20
 # Where models are saved unless another folder is chosen.
 RUNS = "~/napari-anneal/runs"
-# Fields of the recipe that are folded away; the rest of it follows from the preset, the start and the layers.
-FOLDED = (
-    "patch", "batch_size", "micro_batch", "rates_for_batch", "steps_per_epoch", "patience", "balance_classes",
-    "cross_entropy", "dice", "focal", "boundary_weight", "boundary_radius", "cldice", "max_gradient", "encoder", "seed",
-    "precision", "device",
-)  # fmt: skip
-
-
-OPTIMIZERS = {
-    "adamw": "AdamW",
-    "adam": "Adam",
-    "sgd": "SGD with momentum (rates × 10)",
-    "lion": "Lion (rates ÷ 5, weight decay × 5)",
-}
 
 CONTROLS_TIP = (
     "Also train from fresh weights, and with the backbone frozen, on the same batches: does the start help on these "
@@ -71,18 +60,22 @@ class FineTuneWidget(Form):
         self.fields.addRow(self.classes)
         self.start = StartChoice()
         self.row("Start from", self.start, self.start.tip)
-        self.preset = shrinkable(QComboBox())
+        self.choice = RecipeChoice(self)
+        self.preset, self.epochs, self.optimizer = self.choice.preset, self.choice.epochs, self.choice.optimizer
         self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
+        self.row("Epochs", self.epochs, "Length of the run over all stages; it may end early (patience).")
         self.watch = WatchChoice(viewer)
         self.row("Watch", self.watch, self.watch.tip)
         self.controls = QCheckBox("scratch, feature extraction (3 × as long)")
         self.row("Controls", self.controls, CONTROLS_TIP)
-        self.recipe: RecipeForm | None = None
+        self.plan = PlanPanel()
+        self.body.addWidget(self.plan)
+        self.recipe: RecipeSettings | None = None
         self.more = QWidget()
         self.more_layout = QVBoxLayout(self.more)
-        self.more_layout.setContentsMargins(0, 0, 0, 0)
-        self._build_output()
-        self.body.addWidget(fold("More settings", self.more, "Epochs, patch, batch, stopping, encoder, seed …"))
+        self.more_layout.setContentsMargins(12, 0, 0, 0)
+        self.more_layout.setSpacing(2)
+        self.body.addWidget(fold("More settings", self.more, "Optimizer, loss, batch, stopping, network, output …"))
         self.view = RunView(viewer, self.bar)
         self.body.addWidget(self.view, 1)
         self.runs = RunsPanel(lambda: Path(self.folder.text()).expanduser())
@@ -94,7 +87,9 @@ class FineTuneWidget(Form):
         self._notices: list[str] = []
         self.data.changed.connect(self._show_source)
         self.pairs.changed.connect(self._on_pairs)
+        self._paint = 0
         self._on_pairs()
+        self._build_planning()
         self.bar.started.connect(lambda: self.guarded(self._run))
         self.job.events.connect(self.view.listen)
         self.view.shown.connect(lambda: self.scroll.ensureWidgetVisible(self.view))
@@ -108,51 +103,60 @@ class FineTuneWidget(Form):
         super().showEvent(event)
         self.pairs.refresh_groups()
 
-    def _build_output(self) -> None:
+    def _build_planning(self) -> None:
+        """Plan the run anew whenever something changes that it depends on."""
+        self._output = self._build_output()
+        self.planning = Planning(self, self._request)
+        self.planning.planned.connect(self.plan.show_plan)
+        self.planning.refused.connect(self.plan.show_refusal)
+        self.planning.measuring.connect(self.plan.show_measuring)
+        self.planning.progress.connect(self.plan.show_progress)
+        self.plan.measure_pressed.connect(self.planning.measure)
+        self.plan.edited.connect(self.choice.change_rate)
+        self.plan.reset_pressed.connect(self.choice.take_back_rates)
+        self.classes.counted.connect(self._on_paint)
+        for changed in (
+            self.choice.changed,
+            self.data.changed,
+            self.data.stream.currentIndexChanged,
+            self.pairs.changed,
+            self.classes.itemChanged,
+            self.start.combo.currentIndexChanged,
+            self.start.path.changed,
+        ):
+            changed.connect(self.planning.ask)
+        self.job.ended.connect(self.planning.release)
+
+    def _build_output(self) -> QWidget:
         box = QWidget()
         layout = form_layout(box)
-        self.epochs = QSpinBox()
-        self.epochs.setRange(1, 1000)
-        self.epochs.setValue(DEFAULT_EPOCHS)
-        self.optimizer = shrinkable(QComboBox())
-        for name, text in OPTIMIZERS.items():
-            self.optimizer.addItem(text, name)
         self.name = QLineEdit()
         self.name.setPlaceholderText("made from the image's name")
         self.folder = PathField(RUNS, "folder")
         for label, widget, tip in (
-            ("epochs", self.epochs, "Length of the run over all stages; it may end early (patience)."),
-            (
-                "optimizer",
-                self.optimizer,
-                "In place of AdamW, with rates to match: SGD's are ten times AdamW's; Lion's are a fifth, with five "
-                "times the weight decay, and it keeps half of AdamW's state in memory.",
-            ),
             ("model name", self.name, "How lists call the model, and its folder on disk."),
             ("save in", self.folder, "Folder that gets a folder for each run: the model bundle, history and recipe."),
         ):
             widget.setToolTip(tip)
             layout.addRow(label, widget)
             layout.labelForField(widget).setToolTip(tip)
-        self.more_layout.addWidget(box)
+        return box
 
     def _fill(self) -> None:
         """Fill in what needs the core: presets, recipe fields, models to start from."""
-        from napari_anneal.training import PRESETS, FineTuneRecipe
-
-        for index, (preset, text) in enumerate(PRESETS.items()):
-            self.preset.addItem(preset.replace("_", " "), preset)
-            self.preset.setItemData(index, text, 3)  # Qt.ToolTipRole
-        self.recipe = RecipeForm(FineTuneRecipe.from_preset(), FOLDED)
+        self.recipe = self.choice.fill()
         self.more_layout.addWidget(self.recipe)
+        self.more_layout.addWidget(fold("Output", self._output, "Name of the model and the folder of the run."))
         self.start.fill()
         self.start.combo.currentIndexChanged.connect(self._fit_preset)
+        if not self.job.running:  # else its end does
+            self.planning.release()
 
     def _fit_preset(self, index: int = 0) -> None:
         """Fresh weights learn all at once; every other start learns head first."""
         scratch = self.start.value_is_scratch
         if scratch != (self.preset.currentData() == "scratch"):
-            self.preset.setCurrentIndex(self.preset.findData("scratch" if scratch else "canonical"))
+            self.choice.choose("scratch" if scratch else "canonical")
 
     def train_on(self, source: StreamSource) -> None:
         """Train on a stream of synthetic images in place of layers, until ✕ is pressed.
@@ -174,15 +178,20 @@ class FineTuneWidget(Form):
         self.classes.follow()
         self.watch.follow(self.pairs.pairs[0].image if self.pairs.pairs else None)
 
-    def samples(self) -> list[Sample]:
-        """What the rows hold now, copied; gold images are left out.
+    def _on_paint(self) -> None:
+        self._paint += 1
+        self.planning.ask()
+
+    def pairs_to_use(self) -> list[Pair]:
+        """What the rows say now without gold, which is left out with a notice.
 
         Raises
         ------
         InputError
-            A row without layers or with layers that do not fit each other, or the same pair twice.
+            The same pair twice, labels that are no paint, or nothing to train on.
         """
-        samples, seen, gold = [], set(), []
+        chosen: list[Pair] = []
+        gold = []
         for pair in self.pairs.pairs:
             if pair.image is not None and is_gold(pair.image):
                 gold.append(pair.image.name)
@@ -192,18 +201,44 @@ class FineTuneWidget(Form):
                     f"{pair.labels.name!r} is what a network said while it learned, not paint; choose the labels that "
                     "you have painted."
                 )
-            sample = sample_from_layers(pair.image, pair.labels, pair.group)
-            if (id(pair.image), id(pair.labels)) in seen:
+            if pair.labels is not None and any(p.image is pair.image and p.labels is pair.labels for p in chosen):
                 raise InputError(
                     f"Image {pair.image.name!r} with {pair.labels.name!r} is listed twice; remove one row."
                 )
-            seen.add((id(pair.image), id(pair.labels)))
-            samples.append(sample)
-        if not samples:
+            chosen.append(pair)
+        if not chosen:
             what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
             raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
         self._notices = [f"Left out as gold: {', '.join(gold)}."] if gold else []
-        return samples
+        return chosen
+
+    def samples(self) -> list[Sample]:
+        """What the rows hold now, copied; gold images are left out.
+
+        Raises
+        ------
+        InputError
+            As `pairs_to_use`, or a row without layers or with layers that do not fit each other.
+        """
+        return [sample_from_layers(pair.image, pair.labels, pair.group) for pair in self.pairs_to_use()]
+
+    def _request(self) -> Request:
+        """What is to be planned now; of a cascade, the run on the images."""
+        draft, source, images = self.choice.draft, self.data.source, self.data.images
+        if images and source is not None:
+            draft = draft.after_a_stream()
+        pairs = self.pairs_to_use() if images else []
+        shots = tuple(
+            (snapshot(pair.image, "image", copy=False), snapshot(pair.labels, "labels", copy=False), pair.group)
+            for pair in pairs
+        )
+        stream = None if images or source is None else source.stream(int(draft.settings["patch"]))
+        version = (
+            (self._paint, *((id(pair.image), id(pair.labels), pair.group) for pair in pairs))
+            if images
+            else (source, draft.settings["patch"])
+        )
+        return Request(version, shots, stream, self.classes.typed_names, draft, self.start.value(), lambda _: None)
 
     def _run(self) -> None:
         self._carry_out(self._order(self.data.value))
@@ -244,7 +279,7 @@ class FineTuneWidget(Form):
         """What the form says now, of a run on such data."""
         from napari_anneal.training import RunControl
 
-        settings = {**(self.recipe.values() if self.recipe is not None else {})}
+        draft = self.choice.draft
         source = self.data.source if data != IMAGES else None
         self._notices = []
         samples = self.samples() if data != SYNTHETIC else []
@@ -253,12 +288,9 @@ class FineTuneWidget(Form):
         return Order(
             data=data,
             samples=samples,
-            stream=None if source is None else source.stream(int(settings["patch"])),
+            stream=None if source is None else source.stream(int(draft.settings["patch"])),
             typed_names=self.classes.typed_names,
-            preset=str(self.preset.currentData()),
-            optimizer=str(self.optimizer.currentData()),
-            epochs=self.epochs.value(),
-            settings=settings,
+            draft=draft,
             start=self.start.value(),
             out=free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
             colours=colours_of(labels[0], MOST_CLASSES) if samples else STREAM_COLOURS,
@@ -270,7 +302,20 @@ class FineTuneWidget(Form):
     def _carry_out(self, order: Order) -> None:
         self.outcome.clear()
         self.view.begin(order, self._notices)
-        self.launch(order.carry_out, self._trained, "Preparing the run …")
+        self.planning.hold()
+
+        def work(report: Any, cancel: Any) -> Any:
+            with one_at_a_time:  # a plan that is being made comes to its end first
+                pass
+            return order.carry_out(report, cancel)
+
+        self.launch(work, self._trained, "Preparing the run …")
+
+    def event(self, event: QEvent) -> bool:
+        """Stop planning too when the form is taken out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.planning.stop()
+        return bool(super().event(event))
 
     def _trained(self, done: Any) -> None:
         """The run is over: name its models, offer them in *Segment*, and say what came of it."""
