@@ -58,4 +58,5 @@ def form(viewer, tmp_path, tiny_model, wait_for) -> Iterator[Any]:
     made = FineTuneWidget(viewer)
     wait_for(made)
     yield quick(made, tmp_path, tiny_model)
+    made.planning.stop()
     made.job.stop()
