@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "Draft"]
 
 AUTO = "auto"
+ENDLESS = "An endless stream has labels enough to adapt every layer, each at its own rate."
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Draft:
         Parameters
         ----------
         painted
-            Number of painted images or slices.
+            Number of painted images or slices; 0 for a stream, which is endless.
         pretrained
             Whether the start has learned anything.
         **names
@@ -48,7 +49,8 @@ class Draft:
         preset: Any = self.preset
         why = ""
         if preset == AUTO:
-            preset, why = recommend(max(1, painted), pretrained)
+            endless = not painted and pretrained
+            preset, why = ("full", ENDLESS) if endless else recommend(max(1, painted), pretrained)
         optimizer: Any = self.optimizer
         recipe = FineTuneRecipe.from_preset(preset, self.epochs, optimizer, **{**self.settings, **names})
         edits: Any = self.edits
