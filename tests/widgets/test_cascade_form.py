@@ -83,7 +83,7 @@ def test_finishing_the_first_run_begins_the_second_and_cancel_ends_both(cascade,
 def test_fresh_weights_learn_all_at_once_on_the_stream_and_head_first_on_the_images(cascade) -> None:
     form = cascade
     form.start.combo.setCurrentIndex(form.start.index_of(("scratch", "")))
-    order = form._order()
+    order = form._order("cascade")
     assert order.start is None
     assert order._recipe(of_stream=True).preset == "scratch"
     assert order._recipe(of_stream=False).preset == "canonical"
