@@ -17,6 +17,7 @@ from napari_anneal import __version__
 from napari_anneal.cli_cascade import cascade
 from napari_anneal.cli_data import check, split
 from napari_anneal.cli_training import cross_validate, train
+from napari_anneal.cli_validation import calibrate, evaluate, grain_size
 from napari_anneal.errors import AnnealError
 from napari_anneal.terminal import Json, answer, progress_bar, refuse
 
@@ -160,24 +161,9 @@ def segment(
     )
 
 
-@app.command()
-def evaluate(
-    model: Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")],
-    folder: Annotated[Path, typer.Argument(help="Folder with images/ and labels/.")],
-    groups: Annotated[list[str] | None, typer.Option(help="Only this group (repeat for more).")] = None,
-    json_: Json = False,
-) -> None:
-    """Score a model on painted images: per class, per image, mean and spread."""
-    from napari_anneal.inference import load_model
-    from napari_anneal.samples import read_samples
-    from napari_anneal.validation import evaluate as score
-
-    samples = [s for s in read_samples(folder) if s.labels is not None and (not groups or s.group in groups)]
-    if not samples:
-        refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
-    with progress_bar("evaluating") as advance:
-        report = score(load_model(model), samples, progress=advance)
-    answer(json_, report.to_dict(), report.table())
+app.command()(evaluate)
+app.command()(calibrate)
+app.command("grain-size")(grain_size)
 
 
 @app.command()

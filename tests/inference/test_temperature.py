@@ -41,6 +41,15 @@ def test_the_bundle_keeps_the_temperature_and_one_without_it_means_one(model, im
     assert BundleCard(**written).temperature == 1
 
 
+def test_a_temperature_comes_on_top_of_the_one_a_model_has(model, image):
+    twice = model.calibrated(2.0).calibrated(1.5)
+    assert twice.card.temperature == 3
+    assert model.card.temperature == 1
+    np.testing.assert_allclose(
+        twice.segment(image).probabilities, model.calibrated(3.0).segment(image).probabilities, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_temperature_that_cannot_be_is_refused(model, temperature):
     with pytest.raises(InputError, match="temperature"):

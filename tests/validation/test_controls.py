@@ -1,14 +1,17 @@
 """Claims about the classical controls: they solve what they can solve, fairly, and never look at held-out labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.filters import threshold_otsu
+from skimage.filters import threshold_otsu, threshold_sauvola
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples import Sample
+from napari_anneal.samples.normalisation import intensity_range
 from napari_anneal.samples.shipped import shipped_samples
-from napari_anneal.validation import evaluate, fit_classical
+from napari_anneal.validation import evaluate, fit_classical, fit_controls
 
 
 def phases(seed, levels=(40, 120, 200), noise=4.0, shape=(96, 96), order=(1, 2, 3)):
@@ -108,3 +111,81 @@ def test_on_real_micrographs_of_another_spot_the_control_is_a_strong_opponent():
 def test_what_cannot_be_fitted_is_refused(labels, options, reason):
     with pytest.raises(InputError, match=reason):
         fit_classical([Sample(np.arange(64).reshape(8, 8), labels)], **options)
+
+
+def shaded_letters(seed):
+    """Small dark things on a ground that is darker on one side than the things on the other."""
+    rng = np.random.default_rng(seed)
+    labels = np.ones((96, 96), np.uint8)
+    for y, x in rng.integers(5, 88, (25, 2)):
+        labels[y : y + 4, x : x + 4] = 2
+    shading = np.linspace(60, 200, 96)[None, :] - 35 * (labels == 2)
+    return Sample((shading + rng.normal(0, 2, labels.shape)).clip(0, 255).astype(np.uint8), labels, group=f"s{seed}")
+
+
+def outlined_grains(seed):
+    """Grains of all greys; only their edges tell them apart."""
+    rng = np.random.default_rng(seed)
+    points = rng.random((12, 2)) * 96
+    places = np.stack(np.mgrid[:96, :96], -1)
+    grain = np.linalg.norm(places[:, :, None] - points, axis=-1).argmin(-1)
+    edge = ndimage.morphological_gradient(grain, 3) > 0
+    image = ndimage.gaussian_filter(np.linspace(40, 220, 12)[rng.permutation(12)][grain], 1)
+    image += rng.normal(0, 3, grain.shape)
+    return Sample(image.clip(0, 255).astype(np.uint8), np.where(edge, 2, 1).astype(np.uint8), group=f"g{seed}")
+
+
+def test_sauvola_sees_through_shading_that_otsu_cannot():
+    train, held_out = [shaded_letters(0)], [shaded_letters(1)]
+    local = evaluate(fit_classical(train, methods=("sauvola",)), held_out).mean()
+    plain = evaluate(fit_classical(train, methods=("otsu",), by_size=False), held_out).mean()
+    assert local[1] > 0.7
+    assert plain[1] < 0.3
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_sauvola_is_scikit_images_threshold_for_dark_and_for_bright_things(dark):
+    sample = shaded_letters(2)
+    sample = sample if dark else replace(sample, image=255 - sample.image)
+    control = fit_classical([sample], methods=("sauvola",), by_size=False)
+    unit = intensity_range(sample.image, "YX").apply(np.asarray(sample.image)[None])[0]
+    grey = ndimage.gaussian_filter(unit, control.sigma_px)
+    grey = 1 - grey if control.inverted else grey
+    expected = grey > threshold_sauvola(grey, control.window_px, control.strength, r=0.5)
+    labels = control.segment(sample.image).labels
+    assert len(set(labels[expected])) == len(set(labels[~expected])) == 1
+    assert control.inverted != dark
+
+
+def test_canny_finds_the_edges_between_grains_of_any_grey():
+    train, held_out = [outlined_grains(0)], [outlined_grains(1)]
+    edges = evaluate(fit_classical(train, methods=("canny",)), held_out).mean()
+    levels = evaluate(fit_classical(train, methods=("multi-otsu",)), held_out).mean()
+    assert edges[1] > 0.7 > levels[1]
+
+
+def test_every_listed_control_is_the_best_of_its_parameters_on_the_training_images():
+    train = [phases(s, (60, 160), 30.0, order=(1, 2)) for s in (0, 1)]
+    controls = fit_controls(train, ("dark", "bright"))
+    assert list(controls) == ["Otsu", "multi-Otsu", "watershed", "Sauvola", "Canny"]
+    for name, control in controls.items():
+        assert control.method in name.lower()
+        # What it says of itself is what it scores there (each image counting by its pixels).
+        assert evaluate(control, train).pooled.mean("dice") == pytest.approx(control.train_dice)
+    assert controls["Otsu"].train_dice <= controls["multi-Otsu"].train_dice
+    assert len({str(control) for control in controls.values()}) == 5
+
+
+def test_a_report_lists_the_controls_beside_the_model():
+    train, held_out = [phases(0, (60, 160), order=(1, 2))], [phases(1, (60, 160), order=(1, 2))]
+    model = fit_classical(train, ("dark", "bright"))
+    report = evaluate(model, held_out, metrics=("dice", "iou"), controls_from=train)
+    assert "this model" in report.table()
+    for name, control in fit_controls(train, ("dark", "bright")).items():
+        assert name in report.table()
+        found = report.to_dict()["controls"][name]
+        assert found["method"] == str(control)
+        assert found["mean"]["iou"] == pytest.approx(list(evaluate(control, held_out).mean("iou")))
+    for judged in (train, [replace(held_out[0], group="0")]):
+        with pytest.raises(InputError, match="both what controls would be fitted on and what they would be judged by"):
+            evaluate(model, judged, controls_from=train)

@@ -87,8 +87,8 @@ class Model:
         Parameters
         ----------
         temperature
-            What logits are divided by, in place of any earlier one: ``calibrate(…)`` of this very model fits it. Labels
-            do not change.
+            What logits are divided by, on top of the temperature the model has: what ``calibrate(…)`` of this very
+            model found. Labels do not change.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Model:
         """
         if not (math.isfinite(temperature) and temperature > 0):
             raise InputError(f"a temperature of {temperature:g} cannot be used; give a number above 0.")
-        card = self.card.model_copy(update={"temperature": float(temperature)})
+        card = self.card.model_copy(update={"temperature": self.card.temperature * float(temperature)})
         return Model(self.network, card, device=self._device, precision=self._precision)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

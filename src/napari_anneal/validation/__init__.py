@@ -6,7 +6,7 @@ from napari_anneal.validation.bootstrap import group_interval
 from napari_anneal.validation.calibration import Calibration, Reliability, calibrate, reliability
 from napari_anneal.validation.centre_lines import cl_dice
 from napari_anneal.validation.contours import boundary_f1, boundary_iou
-from napari_anneal.validation.controls import ClassicalControl, fit_classical
+from napari_anneal.validation.controls import ClassicalControl, fit_classical, fit_controls
 from napari_anneal.validation.evaluate import evaluate
 from napari_anneal.validation.figures import ALL_METRICS, DEFAULT_METRICS
 from napari_anneal.validation.grains import GrainSize, grain_size
@@ -45,6 +45,7 @@ __all__ = [
     "evaluate",
     "find_copies",
     "fit_classical",
+    "fit_controls",
     "grain_size",
     "group_interval",
     "group_split",

@@ -12,6 +12,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.calibration import Reliability, reliability
 from napari_anneal.validation.contours import check_tolerance
+from napari_anneal.validation.controls import fit_controls
 from napari_anneal.validation.figures import OUTLINES, check_metrics, extra_figures
 from napari_anneal.validation.metrics import METRICS, confusion_matrix
 from napari_anneal.validation.report import ImageScores, Report, quiet
@@ -42,6 +43,7 @@ def evaluate(
     metrics: Iterable[str] | None = None,
     tolerance: float = 2.0,
     tolerance_um: float | None = None,
+    controls_from: Sequence[Sample] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Segment every sample and compare with what is painted on it; nothing is ever augmented here.
@@ -59,6 +61,9 @@ def evaluate(
         Of boundary figures, pixels.
     tolerance_um
         The same in micrometres, in place of ``tolerance``; the samples' spacing must be in micrometres then.
+    controls_from
+        Training samples: the classical methods with the parameters that are best on these stand beside the model in
+        the report. ``None``: no controls.
     progress
         Called with (samples done, samples in all).
 
@@ -66,7 +71,8 @@ def evaluate(
     ------
     InputError
         No samples, a sample without paint, or painted classes that the model does not have; an unknown figure, a
-        tolerance that is not positive, or one in micrometres where a sample has no spacing.
+        tolerance that is not positive, or one in micrometres where a sample has no spacing; controls that would be
+        fitted on what they are judged by.
     """
     if not samples:
         raise InputError("there are no samples to evaluate on; give at least one image with painted labels.")
@@ -81,6 +87,7 @@ def evaluate(
                 f"{name} has no pixel size, so a tolerance of {tolerance_um:g} µm means nothing there; give its "
                 "spacing in µm, or a tolerance in pixels."
             )
+    fitted = {} if controls_from is None else fit_controls(_others(controls_from, samples, where), classes)
     results = []
     for done, (sample, name) in enumerate(zip(samples, where, strict=True), start=1):
         result = model.segment(sample.image, axes=sample.axes)
@@ -88,8 +95,24 @@ def evaluate(
         results.append(_score(sample, name, result, len(classes), names, reach, spacing))
         if progress is not None:
             progress(done, len(samples))
-    unit = f"{reach:g} {'px' if tolerance_um is None else 'µm'}"
-    return Report(classes, tuple(results), names, unit if set(names) & set(OUTLINES) else "")
+    unit = f"{reach:g} {'px' if tolerance_um is None else 'µm'}" if set(names) & set(OUTLINES) else ""
+    controls = {
+        name: (str(control), evaluate(control, samples, metrics=names, tolerance=tolerance, tolerance_um=tolerance_um))
+        for name, control in fitted.items()
+    }
+    return Report(classes, tuple(results), names, unit, controls)
+
+
+def _others(training: Sequence[Sample], judged: Sequence[Sample], where: list[str]) -> Sequence[Sample]:
+    """Training samples, none of which may be judged, itself or by its group."""
+    groups = {sample.group.strip() for sample in training if sample.group.strip()}
+    for sample, name in zip(judged, where, strict=True):
+        if any(sample is other for other in training) or sample.group.strip() in groups:
+            raise InputError(
+                f"{name} is both what controls would be fitted on and what they would be judged by, itself or by its "
+                "group; fit them on the training part of the split only."
+            )
+    return training
 
 
 def _score(

@@ -76,12 +76,15 @@ class Report:
         Names of the figures, in the order of the table.
     tolerance
         Of the boundary figures, as text with its unit.
+    controls
+        By name: the classical control with its parameters, in words, and its report on the same images.
     """
 
     classes: tuple[str, ...]
     images: tuple[ImageScores, ...]
     metrics: tuple[str, ...] = METRICS
     tolerance: str = ""
+    controls: Mapping[str, tuple[str, Report]] = field(default_factory=dict)
 
     @property
     def pooled(self) -> Scores:
@@ -132,6 +135,7 @@ class Report:
             for k, name in enumerate(self.classes):
                 cells = (f"{_number(self.mean(m)[k])} ± {_number(self.std(m)[k])}" for m in shown)
                 lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
+        lines += self._control_rows(width)
         columns = [max(9, len(name) + 2) for name in self.classes]
         heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
         lines += ["", f"{'image (Dice)':<{width}}{'group':<14}{heads}"]
@@ -140,6 +144,18 @@ class Report:
             cells = (f"{_number(value):>{column}}" for value, column in dice)
             lines.append(f"{image.name:<{width}}{image.group or '-':<14}" + "".join(cells))
         return "\n".join([*lines, "", *self._notes()])
+
+    def _control_rows(self, width: int) -> list[str]:
+        """Mean Dice of the model and of each control, per class."""
+        if not self.controls:
+            return []
+        columns = [max(17, len(name) + 2) for name in self.classes]
+        heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
+        rows = ["", f"{'method (Dice)':<{width}}{heads}"]
+        for name, report in [("this model", self), *((name, report) for name, (_, report) in self.controls.items())]:
+            cells = zip(report.mean(), report.std(), columns, strict=True)
+            rows.append(f"{name:<{width}}" + "".join(f"{f'{_number(m)} ± {_number(s)}':>{c}}" for m, s, c in cells))
+        return rows
 
     def _notes(self) -> list[str]:
         """What the numbers are, below the table."""
@@ -174,6 +190,14 @@ class Report:
             "std": {m: plain(self.std(m)) for m in self.metrics},
             "interval_95": {m: [plain(ends) for ends in self.interval(m)] for m in self.metrics},
             "pooled": {**{m: plain(getattr(pooled, m)) for m in METRICS}, "accuracy": pooled.accuracy},
+            "controls": {
+                name: {
+                    "method": method,
+                    "mean": {m: plain(report.mean(m)) for m in self.metrics},
+                    "std": {m: plain(report.std(m)) for m in self.metrics},
+                }
+                for name, (method, report) in self.controls.items()
+            },
             "calibration": None if calibration is None else calibration.to_dict(),
             "images": [
                 {

@@ -52,7 +52,9 @@ def grain_size(
     spacing_um
         Size of a pixel, µm, one number or one an axis; ``None``: sizes in px only, and no G.
     boundary, zero, close_gaps, smallest
-        How the map is read; see `grain_map.make_grain_map`.
+        How the map is read; see `grain_map.make_grain_map`. In a network's class map a gap in a boundary makes one
+        grain of two: with the shipped ``voronoi`` on synthetic images G came out 0.3 to 0.5 too small, 0.02 to 0.15
+        with ``close_gaps=12``.
     ignore
         bool mask, True where there is no micrograph (scale bar); for several fields a list with one mask or ``None``
         each.

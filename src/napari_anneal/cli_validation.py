@@ -1,0 +1,190 @@
+"""``evaluate``, ``calibrate`` and ``grain-size``: figures that mean something, from a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_anneal.terminal import Gold, Json, Seed, answer, progress_bar, refuse
+
+if TYPE_CHECKING:
+    from napari_anneal.samples import Sample
+
+__all__ = ["calibrate", "evaluate", "grain_size"]
+
+# Networks leave gaps in boundaries, and each makes one grain of two.
+PREDICTED_GAPS_PX = 12.0
+
+ModelName = Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")]
+
+
+def evaluate(
+    model: ModelName,
+    folder: Annotated[Path, typer.Argument(help="Folder with images/ and labels/.")],
+    groups: Annotated[list[str] | None, typer.Option(help="Only this group (repeat for more).")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A figure, e.g. dice, boundary_iou, cl_dice, panoptic_quality (repeat); or all."),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Of boundary figures, pixels.")] = 2.0,
+    tolerance_um: Annotated[float | None, typer.Option(help="The same in micrometres.")] = None,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Classical methods beside it, fitted on the groups not evaluated.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
+    json_: Json = False,
+) -> None:
+    """Score a model on painted images: per class, per image, mean, spread, interval."""
+    from napari_anneal.inference import load_model
+    from napari_anneal.validation import ALL_METRICS
+    from napari_anneal.validation import evaluate as score
+
+    painted = _painted(folder)
+    chosen = [s for s in painted if not groups or s.group in groups]
+    if not chosen:
+        refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
+    others = [s for s in painted if not any(s is one for one in chosen)] if controls else None
+    if others is not None and not others:
+        refuse("--controls needs images to fit the classical methods on; name the groups to evaluate with --groups.")
+    with progress_bar("evaluating") as advance:
+        report = score(
+            load_model(model),
+            chosen,
+            metrics=ALL_METRICS if metrics == ["all"] else metrics,
+            tolerance=tolerance,
+            tolerance_um=tolerance_um,
+            controls_from=others,
+            progress=advance,
+        )
+    if csv is not None:
+        _write(csv, report.to_csv())
+    answer(json_, report.to_dict(), report.table())
+
+
+def calibrate(
+    model: ModelName,
+    folder: Annotated[Path, typer.Argument(help="Folder with images/, labels/ and groups.csv.")],
+    out: Annotated[Path, typer.Option(help="Where the calibrated bundle goes.")],
+    folds: Annotated[int, typer.Option(min=2, help="The split the model was trained with: its number of folds …")] = 5,
+    fold: Annotated[int, typer.Option(min=1, help="… and the fold it was trained on.")] = 1,
+    gold: Gold = None,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Fit a temperature on the validation images of the model's fold, so that its probabilities mean what they say."""
+    from napari_anneal.inference import load_model
+    from napari_anneal.samples import read_samples
+    from napari_anneal.validation import calibrate as fit
+    from napari_anneal.validation import group_split
+
+    samples = read_samples(folder)
+    plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    loaded = load_model(model)
+    with progress_bar("calibrating") as advance:
+        found = fit(loaded, samples, plan, fold - 1, progress=advance)
+    calibrated = loaded.calibrated(found.temperature)
+    path = calibrated.save(out)
+    result = {
+        "model": str(path),
+        "temperature": calibrated.card.temperature,
+        "images": list(found.images),
+        "before": {**found.before.to_dict(), "nll": found.nll_before},
+        "after": {**found.after.to_dict(), "nll": found.nll_after},
+    }
+    answer(json_, result, f"{found}\ncalibrated model written to {path}")
+
+
+def grain_size(
+    files: Annotated[list[Path], typer.Argument(help="Label maps of one material (or images, with --model).")],
+    spacing_um: Annotated[
+        float | None, typer.Option("--spacing-um", help="Size of a pixel, µm (default: from the file, if it says).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Segment the images with this model first.")] = None,
+    boundary: Annotated[
+        str, typer.Option(help="The boundary class: its number, with --model its name; none: a number a grain; auto.")
+    ] = "auto",
+    zero: Annotated[str, typer.Option(help="What 0 is: boundary or ignore.")] = "boundary",
+    ignore: Annotated[
+        list[Path] | None, typer.Option(help="Mask, not 0 where there is no micrograph (scale bar); one a file.")
+    ] = None,
+    circles: Annotated[bool, typer.Option("--circles", help="Abrams' three circles in place of lines (2D).")] = False,
+    close_gaps: Annotated[
+        float | None,
+        typer.Option(min=0, help="Bridge gaps in boundaries up to this wide, pixels (default: 0; with --model 12)."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Measure grain size after ASTM E112: mean intercept, count of grains, G with its 95 % interval, anisotropy."""
+    import numpy as np
+
+    from napari_anneal.samples.reading import read_image
+    from napari_anneal.validation import grain_size as measure
+
+    maps: list[Any] = []
+    spacings: list[Any] = []
+    line: Any = {"auto": "auto", "none": None}.get(boundary, boundary)
+    if model is not None:
+        maps, spacings, line = _segmented(model, files, line)
+    else:
+        for file in files:
+            labels, axes, spacing = read_image(file, as_labels=True)
+            if "C" in axes:
+                refuse(f"{file} is a colour image, not a label map; give labels, or a model with --model.")
+            maps.append(np.asarray(labels))
+            spacings.append(spacing)
+    if isinstance(line, str) and line != "auto":
+        if not line.isdigit():
+            refuse(f"--boundary {boundary} is no class of these labels; give its number, none or auto.")
+        line = int(line)
+    size = measure(
+        maps,
+        spacings[0] if spacing_um is None else spacing_um,
+        boundary=line,
+        zero=zero,  # type: ignore[arg-type]
+        ignore=[np.asarray(read_image(mask, as_labels=True)[0]) != 0 for mask in ignore] if ignore else None,
+        test_lines="circles" if circles else "lines",
+        close_gaps=(0.0 if model is None else PREDICTED_GAPS_PX) if close_gaps is None else close_gaps,
+    )
+    if spacing_um is None:
+        if any(spacing != spacings[0] for spacing in spacings):
+            refuse("these files have different pixel sizes; measure them apart, or give one with --spacing-um.")
+        if spacings[0] is None:
+            print("no pixel size is known, so there is no G and nothing in µm; give --spacing-um.", file=sys.stderr)
+    answer(json_, size.to_dict(), str(size))
+
+
+def _segmented(model: str, files: list[Path], line: Any) -> tuple[list[Any], list[Any], Any]:
+    """Labels and spacings of images, and the number of the boundary class."""
+    import numpy as np
+
+    from napari_anneal.inference import load_model
+
+    loaded = load_model(model)
+    names = [name.lower() for name in loaded.classes]
+    wanted = next((n for n in names if "boundar" in n), None) if line == "auto" else line
+    if isinstance(wanted, str) and wanted.lower() in names:
+        line = names.index(wanted.lower()) + 1
+    elif line == "auto":
+        line = 0
+    with progress_bar("segmenting") as advance:
+        results = []
+        for done, file in enumerate(files, start=1):
+            results.append(loaded.segment(file, probabilities=False))
+            advance(done, len(files))
+    return [np.asarray(result.labels) for result in results], [result.spacing for result in results], line
+
+
+def _painted(folder: Path) -> list[Sample]:
+    from napari_anneal.samples import read_samples
+
+    return [sample for sample in read_samples(folder) if sample.labels is not None]
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        refuse(f"{path} cannot be written ({error.strerror}); choose another name with --csv.")
