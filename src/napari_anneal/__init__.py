@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AnnealError": "errors",
     "Appearance": "synthesis",
+    "Arrow": "training",
     "AugmentationRecipe": "augmentation",
     "FineTuneRecipe": "training",
     "MicrostructureRecipe": "synthesis",
@@ -25,6 +26,7 @@ _HOME = {
     "cross_validate": "training",
     "evaluate": "validation",
     "fine_tune": "training",
+    "fine_tune_with_controls": "training",
     "grain_size": "validation",
     "group_split": "validation",
     "load_model": "inference",
@@ -46,10 +48,12 @@ if TYPE_CHECKING:
     from napari_anneal.synthesis import RecipeRanges as RecipeRanges
     from napari_anneal.synthesis import SyntheticStream as SyntheticStream
     from napari_anneal.synthesis import synthesize as synthesize
+    from napari_anneal.training import Arrow as Arrow
     from napari_anneal.training import FineTuneRecipe as FineTuneRecipe
     from napari_anneal.training import cascade as cascade
     from napari_anneal.training import cross_validate as cross_validate
     from napari_anneal.training import fine_tune as fine_tune
+    from napari_anneal.training import fine_tune_with_controls as fine_tune_with_controls
     from napari_anneal.validation import evaluate as evaluate
     from napari_anneal.validation import grain_size as grain_size
     from napari_anneal.validation import group_split as group_split

@@ -103,6 +103,7 @@ def test_controls_are_judged_by_as_many_patches_although_they_cost_less_time(don
     frozen = control_recipe("feature_extraction", made, done[0].run, samples, plan)
     assert validation_budget(frozen, 12) == validation_budget(made, 12) == 32
     assert validation_budget(frozen.model_copy(update={"validation_patches": None}), 12) == 16
+    assert frozen.patience >= 12  # epochs of one step each: nothing ends it early
 
 
 def test_controls_are_the_runs_that_one_would_write_by_hand(done, samples, plan, start, tmp_path):

@@ -16,7 +16,7 @@ from napari_anneal.synthesis import MicrostructureRecipe, RecipeRanges, Syntheti
 from napari_anneal.training import FineTuneRecipe, fine_tune
 from napari_anneal.training.checkpoint import has_checkpoint
 from napari_anneal.training.events import StepDone
-from napari_anneal.validation import group_split
+from napari_anneal.validation import Fold, SplitPlan, SplitReport, group_split
 
 
 def recipe(preset="scratch", epochs=1, **changes):
@@ -73,6 +73,17 @@ def by_hand(sample):
     for array in (sample.image[np.newaxis], sample.labels.astype(np.int64)):
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
     return digest.hexdigest()
+
+
+def test_a_start_that_was_trained_on_what_judges_the_run_is_told_of(samples):
+    def fold(train, val):
+        return SplitPlan((Fold(train, val),), (), SplitReport((), (), (), (), ()))
+
+    first = fine_tune(samples, fold((0, 1), (2,)), recipe())
+    again = fine_tune(samples, fold((1, 3), (0, 2)), recipe("feature_extraction"), first.model)
+    assert sum("was trained on s0, which now judges" in text for text in again.notices) == 1
+    same = fine_tune(samples, fold((0, 3), (2,)), recipe("feature_extraction"), first.model)
+    assert not any("was trained on" in text for text in same.notices)
 
 
 def test_a_stream_of_one_recipe_is_recorded_as_such(tmp_path):

@@ -15,7 +15,7 @@ from napari_anneal.synthesis import MicrostructureRecipe, RecipeRanges, Syntheti
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.setup import Prepared
 
-__all__ = ["STREAM", "fingerprints", "link_of_run", "stream_as_data", "stream_from_data"]
+__all__ = ["STREAM", "fingerprints", "link_of_run", "seen_before", "stream_as_data", "stream_from_data"]
 
 # Under this name the card keeps the fingerprint of a synthetic stream.
 STREAM = "synthetic stream"
@@ -62,6 +62,19 @@ def link_of_run(
         about[role] = {name: prints[name] for name in names}
         about[f"{role}_groups"] = tuple(sorted({samples[i].group or _name(samples, i) for i in indices}))
     return Link(kind="real", **about)
+
+
+def seen_before(lineage: Sequence[Link], link: Link) -> list[str]:
+    """A sentence if images that judge a run are among those that its start was trained on (with the same labels)."""
+    trained = {digest for earlier in lineage for digest in earlier.train.values()}
+    seen = [name for name, digest in link.validation.items() if digest in trained]
+    if not seen:
+        return []
+    names = ", ".join(seen[:3]) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
+    return [
+        f"The start was trained on {names}, which now {'judges' if len(seen) == 1 else 'judge'} this run, so its score "
+        "flatters; split as the start was split, or start from another model."
+    ]
 
 
 def stream_as_data(stream: SyntheticStream) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from napari_anneal.training.gradients import is_out_of_memory
 from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.loop import train
 from napari_anneal.training.losses import loss_of_recipe
-from napari_anneal.training.provenance import fingerprints, link_of_run
+from napari_anneal.training.provenance import fingerprints, link_of_run, seen_before
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.record import Record, facts_of
 from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
@@ -151,7 +151,8 @@ def fine_tune(
         record.begin(resume)
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:
-            for text in (*prepared.notices, *begun.notices, *run_warnings(recipe, state.statistics, device)):
+            said = (*prepared.notices, *begun.notices, *seen_before(begun.lineage, link))
+            for text in (*said, *run_warnings(recipe, state.statistics, device)):
                 ledger.tell(Notice(text))
 
         stopping = False
