@@ -108,6 +108,7 @@ def keep_frozen_statistics(network: nn.Module) -> None:
     no weight moves.
     """
     for module in network.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.modules.batchnorm._NormBase) and own and not any(p.requires_grad for p in own):
-            module.eval()
+        if isinstance(module, nn.modules.batchnorm._NormBase):  # asked first: this is done before every step
+            own = list(module.parameters(recurse=False))
+            if own and not any(p.requires_grad for p in own):
+                module.eval()

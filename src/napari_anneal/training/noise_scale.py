@@ -83,5 +83,6 @@ def squared_norm_of_half(
 
 def squared_norm(tensors: Iterable[Tensor | None]) -> float:
     """Sum of the squares of all entries."""
-    squares = [tensor.detach().double().square().sum() for tensor in tensors if tensor is not None]
-    return float(torch.stack(squares).sum()) if squares else 0.0
+    # Summed in float64, without a copy of the tensor in it.
+    norms = [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64) for tensor in tensors if tensor is not None]
+    return float(torch.stack(norms).square().sum()) if norms else 0.0
