@@ -143,6 +143,18 @@ def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tm
     assert not (tmp_path / "x").exists()
 
 
+def test_the_rate_that_a_sweep_suggests_can_be_taken_over(folder, tmp_path):
+    words = ("--start", "scratch", "--encoder", "resnet10t", "--preset", "scratch", "--epochs", 1, "--steps", 1)
+    words += ("--patch", 64, "--batch", 2, "--device", "cpu", "--out", tmp_path / "x", "--json")
+    found = last_json(anneal("train", folder, *words, "--find-rate"))
+    assert found["suggestion"] in found["rates"]
+    assert f"{found['suggestion']:.1e}" in found["sentence"]
+    (stage,) = last_json(anneal("train", folder, *words, "--head-rate", 3e-4, "--dry-run"))["stages"]
+    assert max(stage["rates"]["head"]) == pytest.approx(3e-4)
+    assert not (tmp_path / "x").exists()
+    refused(anneal("train", folder, *words, "--head-rate", 0, "--dry-run"), "learning rate")
+
+
 def test_auto_takes_the_preset_for_the_number_of_labels_and_says_why(folder, tmp_path):
     words = ("--encoder", "resnet10t", "--epochs", 2, "--steps", 1, "--patch", 64, "--optimizer", "lion", "--dry-run")
     done = anneal("train", folder, "--out", tmp_path / "x", "--preset", "auto", *words, "--json")

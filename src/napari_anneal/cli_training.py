@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,10 +91,17 @@ def train(
     ] = False,
     resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--find-rate", help="Try learning rates on a network that is thrown away, and stop.")
+    ] = False,
+    head_rate: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Peak learning rate of the head; the other groups keep their ratio to it."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Fine-tune on painted images and write a model bundle."""
-    from napari_anneal.training import ControlledRun, fine_tune, fine_tune_with_controls
+    from napari_anneal.training import ControlledRun, find_rate, fine_tune, fine_tune_with_controls, with_head_rate
     from napari_anneal.training.plan import plan_run
 
     samples = grouped_samples(folder, group_pattern)
@@ -102,8 +110,16 @@ def train(
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_,
     )  # fmt: skip
+    if head_rate is not None:
+        recipe = with_head_rate(recipe, head_rate)
     plan = fold_plan(samples, folds, fold, gold, seed, split)
     begin = None if start == "scratch" else start
+    if sweep:
+        with progress_bar("trying learning rates") as advance:
+            curve = find_rate(samples, plan, recipe, begin, progress=advance)
+        how = "" if curve.suggestion is None else f"\nTake it over with --head-rate {curve.suggestion:.1e}."
+        answer(json_, asdict(curve) | {"sentence": curve.sentence}, curve.sentence + how)
+        return
     if dry_run:
         planned = plan_run(samples, plan, recipe, begin, measure=True)
         answer(json_, planned.to_dict(), str(planned))

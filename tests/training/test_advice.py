@@ -38,8 +38,15 @@ def test_the_suggestion_is_the_steepest_fall_before_the_minimum():
 
 def test_a_sweep_finds_a_rate_at_which_the_network_learns_and_leaves_nothing_behind(samples):
     before = torch.get_rng_state()
-    seen = []
-    curve = find_rate(samples, recipe=recipe(), steps=60, progress=lambda done, total: seen.append((done, total)))
+    seen, told = [], []
+    curve = find_rate(
+        samples,
+        recipe=recipe(),
+        steps=60,
+        progress=lambda done, total: seen.append((done, total)),
+        watch=lambda rate, loss: told.append((rate, loss)),
+    )
+    assert told == list(zip(curve.rates, curve.losses, strict=True))
     assert curve.rates[0] == pytest.approx(1e-6)
     assert np.allclose(np.diff(np.log(curve.rates)), np.log(1e6) / 59)
     assert 1e-5 < curve.suggestion < 0.3

@@ -220,3 +220,48 @@ def test_planning_rests_while_a_run_goes_and_catches_up_after_it(form, planned, 
     assert form.plan.shown.plan.steps == 12
     wait_for(form)
     assert planned().plan.steps == 36
+
+
+def test_a_sweep_is_drawn_and_its_rate_taken_over_by_plan_and_run(viewer, form, planned, wait_for) -> None:
+    form.choice.choose("canonical")
+    planned()
+    before = {k: v.clone() for k, v in session_models().get("tiny").network.state_dict().items()}
+    painted = np.array(form.pairs.pairs[0].labels.data)
+    form.plan.find.click()
+    assert not form.bar.start.isEnabled()
+    assert not form.plan.measure.isEnabled()
+    wait_for(form)
+    sweep = form.plan.sweep
+    rates, losses = sweep._raw.getOriginalDataset()
+    assert len(rates) == len(losses) > 10
+    assert all(
+        k in before and np.array_equal(v, before[k])
+        for k, v in session_models().get("tiny").network.state_dict().items()
+    )
+    assert np.array_equal(painted, form.pairs.pairs[0].labels.data)
+    suggestion = sweep._swept.curve.suggestion
+    assert suggestion is not None
+    assert f"{suggestion:.1e}" in sweep.sentence.text()
+    assert 10 ** sweep._mark.value() == pytest.approx(suggestion)
+    sweep.accept.click()
+    assert sweep.isHidden()
+    first, full, last = planned().recipe.stages
+    assert full.rates["head"] == pytest.approx(suggestion)
+    assert full.rates["layer3"] == pytest.approx(suggestion / 10)
+    assert first.rates["head"] == pytest.approx(suggestion)
+    assert last.rates["head"] == 1e-2  # SGD was not swept
+    assert form.plan.reset.isVisibleTo(form.plan.section.content())
+    assert form.bar.start.isEnabled()
+
+
+def test_a_sweep_can_be_cancelled_and_dismissed(form, planned, wait_for, qtbot) -> None:
+    planned()
+    form.plan.find.click()
+    qtbot.waitUntil(lambda: len(form.plan.sweep._rates) > 0, timeout=30_000)
+    form.bar.cancel.click()
+    wait_for(form)
+    assert len(form.plan.sweep._swept.curve.rates) < 100
+    form.plan.sweep.dismiss.click()
+    assert form.plan.sweep.isHidden()
+    assert form.choice.edits == {}
+    assert planned().recipe.preset == "full"

@@ -74,6 +74,7 @@ def find_rate(
     highest: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
     cancel: CancelSignal | None = None,
+    watch: Callable[[float, float], None] | None = None,
 ) -> RateCurve:
     """Sweep the learning rate of the stage that trains most groups; arguments and errors as `fine_tune`.
 
@@ -89,6 +90,8 @@ def find_rate(
         Called with (steps done, steps).
     cancel
         Asked before every step; what was swept so far is the result.
+    watch
+        Called with the head's rate and the loss of every step.
     """
     if not 0 < lowest < highest or steps < LEAST_STEPS:
         raise InputError(
@@ -126,6 +129,8 @@ def find_rate(
         optimizer.step()
         rates.append(rate)
         losses.append(loss)
+        if watch is not None:
+            watch(rate, loss)
         if progress is not None:
             progress(step + 1, steps)
         smoothed = smooth(losses)

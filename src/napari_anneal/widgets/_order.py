@@ -15,6 +15,7 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
 from napari_anneal.widgets._draft import Draft
+from napari_anneal.widgets._sweep_panel import SweepStep, Swept
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STREAM_COLOURS", "Order", "again", "free_folder", "is_of_stream"]
 
+# Six decades of rates, about seventeen steps each.
+SWEEP_STEPS = 100
 # Of the two classes of a synthetic stream; those of the layers that *Synthetic microstructure* makes.
 STREAM_COLOURS = ("#56b4e9", "#d55e00")
 
@@ -83,6 +86,24 @@ class Order:
             compared = fine_tune_with_controls(source, self.plan, recipe, **common)
             return dataclasses.replace(compared, run=_at_full_speed(compared.run))
         return _at_full_speed(fine_tune(source, self.plan, recipe, control=self.control, **common))
+
+    def sweep(self, report: Callable[[Any], None], cancel: threading.Event) -> Swept:
+        """Try learning rates, on the worker's thread; of a cascade, those of the run on the images."""
+        from napari_anneal.training import find_rate
+
+        of_stream = self.stream is not None and self.data != CASCADE
+        recipe = self._recipe(of_stream)
+        done = 0
+
+        def tell(rate: float, loss: float) -> None:
+            nonlocal done
+            done += 1
+            report(SweepStep(rate, loss, done, SWEEP_STEPS))
+
+        source = self.stream if of_stream else self.samples
+        return Swept(
+            recipe, find_rate(source, self.plan, recipe, self.start, steps=SWEEP_STEPS, cancel=cancel, watch=tell)
+        )
 
     def _recipe(self, of_stream: bool) -> FineTuneRecipe:
         """Recipe of the run on the stream, or on the images."""

@@ -13,6 +13,7 @@ from napari_anneal.widgets._group_tree import GroupTree
 from napari_anneal.widgets._planning import Planned
 from napari_anneal.widgets._rate_plot import RatePlot
 from napari_anneal.widgets._status import COLOURS
+from napari_anneal.widgets._sweep_panel import SweepPanel
 
 __all__ = ["PlanPanel"]
 
@@ -24,6 +25,8 @@ class PlanPanel(QWidget):
     -------
     measure_pressed
         A few real steps are to be timed.
+    sweep_pressed
+        Learning rates are to be tried.
     edited : int, str, object
         Stage (from 0), layer group and its new peak rate (``None``: frozen).
     reset_pressed
@@ -31,6 +34,7 @@ class PlanPanel(QWidget):
     """
 
     measure_pressed = Signal()
+    sweep_pressed = Signal()
     edited = Signal(int, str, object)
     reset_pressed = Signal()
 
@@ -46,6 +50,13 @@ class PlanPanel(QWidget):
             "them, as an estimate: a stage may end early, and the machine may be busier then."
         )
         self.measure.clicked.connect(self.measure_pressed)
+        self.find = QPushButton("Find the rate")
+        self.find.setToolTip(
+            "Learning-rate sweep (Smith 2017): up to 100 steps on a network that is thrown away, the rate growing from "
+            "1e-6 to 1. It suggests the rate at which the loss falls fastest."
+        )
+        self.find.clicked.connect(self.sweep_pressed)
+        self.sweep = SweepPanel()
         self.reset = QPushButton("Preset’s rates")
         self.reset.setToolTip("Take back the rates that were changed by hand or by the sweep.")
         self.reset.setVisible(False)
@@ -54,6 +65,7 @@ class PlanPanel(QWidget):
         self.tree.refused.connect(lambda text: self._say(text, "bad"))
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.measure)
+        self.buttons.addWidget(self.find)
         self.buttons.addWidget(self.reset)
         inside = QWidget()
         self.inside = QVBoxLayout(inside)
@@ -61,6 +73,7 @@ class PlanPanel(QWidget):
         self.inside.addWidget(self.plot)
         self.inside.addWidget(self.tree)
         self.inside.addLayout(self.buttons)
+        self.inside.addWidget(self.sweep)
         self.inside.addWidget(self.notices)
         self.section = fold(
             "Plan: learning rates and layers", inside, "Every group's rate at every step, and its size."
@@ -98,9 +111,16 @@ class PlanPanel(QWidget):
         self._say(text, "bad")
         self.summary.setToolTip(text)
 
+    def show_running(self, busy: bool) -> None:
+        """A run or a sweep begins or ends: nothing else can be tried meanwhile."""
+        for button in (self.measure, self.find, self.reset, self.sweep.accept):
+            button.setEnabled(not busy)
+        self.tree.setEnabled(not busy)
+
     def show_measuring(self, busy: bool) -> None:
         """A measurement begins or ends."""
         self.measure.setEnabled(not busy)
+        self.find.setEnabled(not busy)
         self.measure.setText("Measuring …" if busy else "Measure the time")
 
     def show_progress(self, done: int, total: int) -> None:

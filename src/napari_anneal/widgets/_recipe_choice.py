@@ -80,6 +80,11 @@ class RecipeChoice(QObject):
         self.edits[stage, group] = rate
         self.changed.emit()
 
+    def change_rates(self, changes: dict[tuple[int, str], float]) -> None:
+        """Give several groups another peak rate."""
+        self.edits |= changes
+        self.changed.emit()
+
     def take_back_rates(self, *_: Any) -> None:
         """Go back to the rates of the preset."""
         self.edits = {}

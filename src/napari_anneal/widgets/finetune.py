@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from napari_anneal.widgets._recipe_settings import RecipeSettings
 from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._runs_panel import RunsPanel
 from napari_anneal.widgets._stream_source import StreamSource
+from napari_anneal.widgets._sweep_panel import Swept
 from napari_anneal.widgets._watch import WATCHED, WatchChoice
 
 if TYPE_CHECKING:
@@ -112,6 +114,11 @@ class FineTuneWidget(Form):
         self.planning.measuring.connect(self.plan.show_measuring)
         self.planning.progress.connect(self.plan.show_progress)
         self.plan.measure_pressed.connect(self.planning.measure)
+        self.plan.sweep_pressed.connect(lambda: self.guarded(self._sweep))
+        self.plan.sweep.accepted.connect(self.choice.change_rates)
+        self.job.events.connect(self._on_sweep)
+        for changed in (self.preset, self.optimizer):
+            changed.currentIndexChanged.connect(self.plan.sweep.clear)
         self.plan.edited.connect(self.choice.change_rate)
         self.plan.reset_pressed.connect(self.choice.take_back_rates)
         self.classes.counted.connect(self._on_paint)
@@ -302,14 +309,35 @@ class FineTuneWidget(Form):
     def _carry_out(self, order: Order) -> None:
         self.outcome.clear()
         self.view.begin(order, self._notices)
+        self._launch_alone(order.carry_out, self._trained, "Preparing the run …")
+
+    def _launch_alone(self, work: Callable[..., Any], on_done: Callable[[Any], None], saying: str) -> None:
+        """Launch something that trains: no plan is made meanwhile, and one that is under way comes to its end first."""
         self.planning.hold()
+        self.plan.show_running(True)
 
-        def work(report: Any, cancel: Any) -> Any:
-            with one_at_a_time:  # a plan that is being made comes to its end first
+        def alone(report: Any, cancel: Any) -> Any:
+            with one_at_a_time:
                 pass
-            return order.carry_out(report, cancel)
+            return work(report, cancel)
 
-        self.launch(work, self._trained, "Preparing the run …")
+        self.launch(alone, on_done, saying)
+
+    def _sweep(self) -> None:
+        """Try learning rates; the bar shows how far it is, and Cancel ends it with what was tried so far."""
+        self._refuse_if_busy()
+        order = self._order(self.data.value)
+        self.plan.sweep.begin()
+        self._launch_alone(order.sweep, self._swept, "Trying learning rates …")
+
+    def _on_sweep(self, events: Sequence[Any]) -> None:
+        last = self.plan.sweep.listen(events)
+        if last is not None:
+            self.bar.advance(last.done, last.total)
+
+    def _swept(self, swept: Swept) -> None:
+        self.plan.sweep.finish(swept)
+        self.bar.say(swept.curve.sentence, "plain" if swept.curve.suggestion is None else "good")
 
     def event(self, event: QEvent) -> bool:
         """Stop planning too when the form is taken out of its dock."""
@@ -327,6 +355,7 @@ class FineTuneWidget(Form):
 
     def _on_ended(self) -> None:
         self.view.end()
+        self.plan.show_running(False)
         self._on_runs_fold(self.runs_fold.isExpanded())
 
     def _on_runs_fold(self, expanded: bool) -> None:
