@@ -165,10 +165,13 @@ def cross_validate(
     split: SplitFile = None,
     group_pattern: GroupPattern = None,
     seed: Seed = 0,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Run every fold this many times, with the seeds --seed, --seed + 1, …")
+    ] = 1,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds."""
+    """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds and seeds."""
     from napari_anneal.training import cross_validate as run_folds
 
     samples = grouped_samples(folder, group_pattern)
@@ -180,10 +183,12 @@ def cross_validate(
     plan = split_plan(samples, split, folds, gold, seed)
     with progress_bar("cross-validating") as advance:
 
-        def tell(fold: int, event: Event) -> None:
-            reporter(lambda step, total: advance((fold - 1) * total + step, len(plan.folds) * total))(event)
+        def tell(run: int, event: Event) -> None:
+            reporter(lambda step, total: advance((run - 1) * total + step, repeat * len(plan.folds) * total))(event)
 
-        done = run_folds(samples, plan, recipe, None if start == "scratch" else start, out, on_event=tell)
+        begin = None if start == "scratch" else start
+        seeds = range(seed, seed + repeat)
+        done = run_folds(samples, plan, recipe, begin, out, on_event=tell, seeds=seeds)
     answer(json_, done.to_dict(), done.table())
 
 

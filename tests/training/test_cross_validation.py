@@ -11,9 +11,9 @@ from painted_halves import SMALL, specimen
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference import load_model
-from napari_anneal.training import FineTuneRecipe, cross_validate
+from napari_anneal.training import CrossValidation, FineTuneRecipe, cross_validate
 from napari_anneal.training.events import EpochDone
-from napari_anneal.validation import SplitPlan, evaluate, group_split
+from napari_anneal.validation import ImageScores, Report, SplitPlan, evaluate, group_interval, group_split
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,49 @@ def test_mean_and_spread_are_taken_over_folds(done):
     plain = json.loads(json.dumps(result.to_dict()))
     assert plain["mean"]["dice"] == pytest.approx(list(result.mean("dice")))
     assert [fold["groups"] for fold in plain["folds"]] == [list(g) for g in result.groups]
+
+
+def test_with_several_seeds_the_spread_is_that_of_all_runs_and_the_seeds_share_is_told(samples, plan, tmp_path):
+    short, heard = FineTuneRecipe.from_preset("scratch", epochs=1, **SMALL), set()
+    folds = SplitPlan(plan.folds[:2], plan.gold, plan.report)
+    out = tmp_path / "x"
+    done = cross_validate(samples, folds, short, out=out, seeds=(3, 4), on_event=lambda run, event: heard.add(run))
+    assert (done.fold_numbers, done.seeds) == ((1, 2, 1, 2), (3, 3, 4, 4))
+    assert heard == {1, 2, 3, 4}
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == [
+        f"fold-{fold}-seed-{seed}" for fold in (1, 2) for seed in (3, 4)
+    ]
+    assert [run.model.card.recipe["seed"] for run in done] == [3, 3, 4, 4]
+    dice = np.array([report.mean() for report in done.reports])
+    np.testing.assert_allclose(done.mean(), dice.mean(axis=0))
+    np.testing.assert_allclose(done.std(), dice.std(axis=0, ddof=1))
+    within = (dice[[0, 1]] - dice[[2, 3]]) ** 2 / 2
+    np.testing.assert_allclose(done.std_of_seeds(), np.sqrt(within.mean(axis=0)))
+    assert done.std_of_seeds().max() > 0
+    assert "2 folds, seeds 3, 4" in done.table()
+    assert "the seed alone" in done.table()
+    written = json.loads(json.dumps(done.to_dict(), allow_nan=False))
+    assert written["seeds"] == [3, 4]
+    assert [(fold["fold"], fold["seed"]) for fold in written["folds"]] == [(1, 3), (2, 3), (1, 4), (2, 4)]
+    with pytest.raises(InputError, match="different seeds"):
+        cross_validate(samples, folds, short, seeds=(1, 1))
+
+
+def test_the_interval_resamples_specimens_each_image_once_with_its_mean_over_seeds():
+    def report(dice, names):
+        hits = [round(1000 * d) for d in dice]
+        images = (ImageScores(n, n, np.array([[h, 1000 - h], [0, 0]])) for h, n in zip(hits, names, strict=True))
+        return Report(("a", "b"), tuple(images))
+
+    rng = np.random.default_rng(0)
+    first, second = rng.uniform(0.6, 0.9, (2, 6))
+    names = [f"g{i}" for i in range(6)]
+    reports = tuple(report(dice[half], names[half]) for dice in (first, second) for half in (slice(3), slice(3, 6)))
+    done = CrossValidation((), reports, ((),) * 4, (1, 2, 1, 2), (0, 0, 1, 1))
+    low, high = done.interval("recall")[0]
+    expected = group_interval((np.round(first, 3) + np.round(second, 3)) / 2, names)
+    np.testing.assert_allclose([low, high], expected)
+    assert np.isnan(done.interval("recall")[1]).all()
 
 
 def test_cancelling_keeps_the_folds_that_are_done(samples, plan):

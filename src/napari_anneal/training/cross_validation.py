@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.training.events import Event
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
-from napari_anneal.validation import Report, SplitPlan, evaluate, group_split
-from napari_anneal.validation.report import plain, quiet
+from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
+from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -28,22 +29,33 @@ FIGURES = ("iou", "dice", "precision", "recall")
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation(Sequence[Run]):
-    """The runs, one a fold, and their reports; iterating goes over the runs.
+    """The runs, one a fold and seed, and their reports; iterating goes over the runs, seed by seed.
 
-    ``reports[k]`` are the figures of ``runs[k]`` on the validation images of fold k, which judged that run while it
+    ``reports[k]`` are the figures of ``runs[k]`` on the validation images of its fold, which judged that run while it
     trained too: a gold set tells what is left of them on specimens that judged nothing.
+
+    Attributes
+    ----------
+    runs, reports
+        One a fold and seed.
+    groups
+        The groups each run was validated on.
+    fold_numbers, seeds
+        The fold (from 1) and the seed of each run.
     """
 
     runs: tuple[Run, ...]
     reports: tuple[Report, ...]
     groups: tuple[tuple[str, ...], ...]
+    fold_numbers: tuple[int, ...]
+    seeds: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Return the number of folds that were run."""
+        """Return the number of runs."""
         return len(self.runs)
 
     def __getitem__(self, index: Any) -> Any:
-        """Return the run of a fold."""
+        """Return a run."""
         return self.runs[index]
 
     def __iter__(self) -> Iterator[Run]:
@@ -56,30 +68,68 @@ class CrossValidation(Sequence[Run]):
         return self.reports[0].classes
 
     def folds(self, metric: str = "dice") -> npt.NDArray[np.float64]:
-        """Mean over the images of each fold, ``(folds, K)``; ``nan`` where a fold has no paint of a class."""
+        """Mean over the images of each run, ``(runs, K)``; ``nan`` where its fold has no paint of a class."""
         return np.array([report.mean(metric) for report in self.reports])
 
     def mean(self, metric: str = "dice") -> npt.NDArray[np.float64]:
-        """Mean over the folds, per class ``(K,)``."""
+        """Mean over folds and seeds, per class ``(K,)``."""
         return quiet(np.nanmean, self.folds(metric))
 
     def std(self, metric: str = "dice") -> npt.NDArray[np.float64]:
-        """Standard deviation over the folds (n - 1), per class ``(K,)``; ``nan`` for fewer than two folds."""
+        """Standard deviation over folds and seeds (n - 1), per class ``(K,)``; ``nan`` for fewer than two runs."""
         return quiet(np.nanstd, self.folds(metric), ddof=1)
 
+    def std_of_seeds(self, metric: str = "dice") -> npt.NDArray[np.float64]:
+        """What the seed alone does: standard deviation over the seeds of a fold, pooled over folds, ``(K,)``."""
+        runs, folds = self.folds(metric), np.array(self.fold_numbers)
+        variances = [quiet(np.nanvar, runs[folds == fold], ddof=1) for fold in np.unique(folds)]
+        return np.sqrt(quiet(np.nanmean, np.array(variances)))
+
+    def interval(self, metric: str = "dice", level: float = 0.95, seed: int = 0) -> npt.NDArray[np.float64]:
+        """Confidence interval of the mean over images by resampling groups, ``(K, 2)``; `nan` below five groups.
+
+        Each image counts once, with its mean over seeds.
+        """
+        images: dict[tuple[int, int], list[npt.NDArray[np.float64]]] = {}
+        groups: dict[tuple[int, int], str] = {}
+        for report, fold in zip(self.reports, self.fold_numbers, strict=True):
+            for image, (row, group) in enumerate(zip(report.values(metric), report.groups, strict=True)):
+                images.setdefault((fold, image), []).append(row)
+                groups[fold, image] = f"{fold} {group}" if group.startswith("\0") else group
+        means = np.array([quiet(np.nanmean, np.array(rows)) for rows in images.values()])
+        return group_interval(means, list(groups.values()), level=level, seed=seed)
+
     def table(self) -> str:
-        """Plain text: mean ± std over folds of every class, then the Dice of every fold."""
+        """Plain text: mean ± std over folds and seeds of every class, then the Dice of every run."""
         width = max(12, *(len(name) + 2 for name in self.classes))
         lines = [f"{'class':<{width}}" + "".join(f"{figure:>17}" for figure in FIGURES)]
         for k, name in enumerate(self.classes):
-            cells = (f"{self.mean(f)[k]:.3f} ± {self.std(f)[k]:.3f}" for f in FIGURES)
+            cells = (f"{three_digits(self.mean(f)[k])} ± {three_digits(self.std(f)[k])}" for f in FIGURES)
             lines.append(f"{name:<{width}}" + "".join(f"{cell:>17}" for cell in cells))
-        lines += ["", "Dice of every fold:"]
-        for number, (row, groups) in enumerate(zip(self.folds(), self.groups, strict=True), start=1):
-            lines.append(f"  fold {number}: " + "  ".join(f"{d:.3f}" for d in row) + f"   ({', '.join(groups)})")
-        seeds = {int(run.model.card.recipe.get("seed") or 0) for run in self.runs}
-        lines += ["", f"mean ± standard deviation over {len(self)} folds, seed {', '.join(map(str, sorted(seeds)))}."]
-        return "\n".join(lines)
+        lines += ["", "Dice of every run:"]
+        for row, fold, seed, groups in zip(self.folds(), self.fold_numbers, self.seeds, self.groups, strict=True):
+            figures = "  ".join(three_digits(dice) for dice in row)
+            lines.append(f"  fold {fold}, seed {seed}: {figures}   ({', '.join(groups)})")
+        return "\n".join([*lines, "", *self._notes()])
+
+    def _notes(self) -> list[str]:
+        """What the numbers are, below the table."""
+        folds, seeds = len(set(self.fold_numbers)), sorted(set(self.seeds))
+        which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        notes = [f"mean ± standard deviation over {folds} fold{'s' if folds > 1 else ''}, {which}."]
+        if len(seeds) > 1:
+            spread = ", ".join(
+                f"{name} {three_digits(value)}" for name, value in zip(self.classes, self.std_of_seeds(), strict=True)
+            )
+            notes.append(f"Of that the seed alone (standard deviation of the Dice within a fold): {spread}.")
+        ends = self.interval()
+        if not np.isnan(ends).all():
+            pairs = zip(self.classes, ends, strict=True)
+            spans = (f"{name} {three_digits(low)}–{three_digits(high)}" for name, (low, high) in pairs)
+            notes.append(f"95 % interval of the mean Dice, groups resampled: {', '.join(spans)}.")
+        if folds == 1:
+            notes.append(f"This is {ONE_SPLIT}: another one may differ by as much.")
+        return notes
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
@@ -87,14 +137,22 @@ class CrossValidation(Sequence[Run]):
             "classes": list(self.classes),
             "mean": {f: plain(self.mean(f)) for f in FIGURES},
             "std": {f: plain(self.std(f)) for f in FIGURES},
+            "std_of_seeds": {f: plain(self.std_of_seeds(f)) for f in FIGURES},
+            "interval_95": {f: [plain(ends) for ends in self.interval(f)] for f in FIGURES},
+            "split": ONE_SPLIT if len(set(self.fold_numbers)) == 1 else f"{len(set(self.fold_numbers))} folds",
+            "seeds": sorted(set(self.seeds)),
             "folds": [
                 {
+                    "fold": fold,
+                    "seed": seed,
                     "groups": list(groups),
                     "reason": run.reason,
                     "model": None if run.out is None else str(run.out / "model"),
                     "report": report.to_dict(),
                 }
-                for run, report, groups in zip(self.runs, self.reports, self.groups, strict=True)
+                for run, report, groups, fold, seed in zip(
+                    self.runs, self.reports, self.groups, self.fold_numbers, self.seeds, strict=True
+                )
             ],
         }
 
@@ -107,8 +165,9 @@ def cross_validate(
     out: str | os.PathLike[str] | None = None,
     on_event: Callable[[int, Event], None] | None = None,
     cancel: CancelSignal | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> CrossValidation:
-    """Fine-tune once a fold, always from the same start, and score every model on its own validation groups.
+    """Fine-tune once a fold (and seed), always from the same start, and score every model on its own validation groups.
 
     Parameters
     ----------
@@ -118,16 +177,20 @@ def cross_validate(
         Its folds, one run each; its gold samples are never touched. ``None``: five folds by group, or as many as there
         are groups.
     out
-        Folder to create for ``fold-1``, ``fold-2``, …; ``None``: nothing is written.
+        Folder to create for ``fold-1``, ``fold-2``, … (``fold-1-seed-0``, … with several seeds); ``None``: nothing is
+        written.
     on_event
-        Called with the number of the fold (from 1) and every event of its run.
+        Called with the number of the run (from 1; all folds of a seed before the next seed) and every event of it.
     cancel
-        Asked before every step; the folds that were finished are returned.
+        Asked before every step; the runs that were finished are returned.
+    seeds
+        Run every fold with each of these in place of the recipe's: how much of the spread is chance. ``None``: with the
+        recipe's own.
 
     Raises
     ------
     InputError
-        There are no folds, or it was cancelled before the first was done.
+        There are no folds or seeds, or it was cancelled before the first run was done.
     AnnealError
         As `fine_tune`.
     """
@@ -137,24 +200,36 @@ def cross_validate(
         plan = group_split(samples, folds=max(2, min(5, len(groups))), seed=recipe.seed if recipe else 0)
     if not plan.folds:
         raise InputError("the plan has no folds, so there is nothing to cross-validate; make it with folds=2 or more.")
+    if seeds is not None and (not seeds or len(set(seeds)) != len(seeds)):
+        raise InputError(f"seeds={list(seeds)} cannot be used; give one or more different seeds, such as 0, 1 and 2.")
     runs: list[Run] = []
     reports: list[Report] = []
-    for number, fold in enumerate(plan.folds, start=1):
+    which: list[tuple[int, int]] = []
+    for (seed, seeded), (number, fold) in product(_seeded(recipe, start, seeds), enumerate(plan.folds, start=1)):
 
-        def tell(event: Event, number: int = number) -> None:
+        def tell(event: Event, run_number: int = len(runs) + 1) -> None:
             if on_event is not None:
-                on_event(number, event)
+                on_event(run_number, event)
 
         one = SplitPlan((fold,), plan.gold, plan.report)
-        folder = None if out is None else Path(out) / f"fold-{number}"
-        run = fine_tune(samples, one, recipe, start, folder, on_event=tell, cancel=cancel)
+        name = f"fold-{number}" if seeds is None or len(seeds) == 1 else f"fold-{number}-seed-{seed}"
+        folder = None if out is None else Path(out) / name
+        run = fine_tune(samples, one, seeded, start, folder, on_event=tell, cancel=cancel)
         if run.cancelled:
             break
         runs.append(run)
         reports.append(evaluate(run.model, [samples[i] for i in fold.val]))
+        which.append((number, seed))
     if not runs:
         raise InputError("the cross-validation was cancelled before its first fold was done, so there are no figures.")
-    held = tuple(
-        tuple(sorted({samples[i].group or samples[i].name or str(i) for i in fold.val})) for fold in plan.folds
-    )
-    return CrossValidation(tuple(runs), tuple(reports), held[: len(runs)])
+    held = [tuple(sorted({samples[i].group or samples[i].name or str(i) for i in fold.val})) for fold in plan.folds]
+    numbers, used = zip(*which, strict=True)
+    return CrossValidation(tuple(runs), tuple(reports), tuple(held[n - 1] for n in numbers), numbers, used)
+
+
+def _seeded(
+    recipe: FineTuneRecipe | None, start: str | os.PathLike[str] | Model | None, seeds: Sequence[int] | None
+) -> list[tuple[int, FineTuneRecipe]]:
+    """Each seed with its recipe."""
+    recipe = recipe or FineTuneRecipe.from_preset("scratch" if start is None else "canonical")
+    return [(seed, recipe.model_copy(update={"seed": seed})) for seed in ([recipe.seed] if seeds is None else seeds)]

@@ -18,7 +18,7 @@ from napari_anneal.validation.calibration import Reliability
 from napari_anneal.validation.figures import LOWER_IS_BETTER
 from napari_anneal.validation.metrics import METRICS, Scores, scores_from_confusion
 
-__all__ = ["ONE_SPLIT", "ImageScores", "Report", "plain", "quiet"]
+__all__ = ["ONE_SPLIT", "ImageScores", "Report", "plain", "quiet", "three_digits"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -133,7 +133,7 @@ class Report:
             cell = max(17, *(len(metric) + 2 for metric in shown))
             lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{metric:>{cell}}" for metric in shown)]
             for k, name in enumerate(self.classes):
-                cells = (f"{_number(self.mean(m)[k])} ± {_number(self.std(m)[k])}" for m in shown)
+                cells = (f"{three_digits(self.mean(m)[k])} ± {three_digits(self.std(m)[k])}" for m in shown)
                 lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
         lines += self._control_rows(width)
         columns = [max(9, len(name) + 2) for name in self.classes]
@@ -141,7 +141,7 @@ class Report:
         lines += ["", f"{'image (Dice)':<{width}}{'group':<14}{heads}"]
         for image in (self.images[i] for i in self.worst_first):
             dice = zip(image.scores.dice, columns, strict=True)
-            cells = (f"{_number(value):>{column}}" for value, column in dice)
+            cells = (f"{three_digits(value):>{column}}" for value, column in dice)
             lines.append(f"{image.name:<{width}}{image.group or '-':<14}" + "".join(cells))
         return "\n".join([*lines, "", *self._notes()])
 
@@ -153,8 +153,8 @@ class Report:
         heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
         rows = ["", f"{'method (Dice)':<{width}}{heads}"]
         for name, report in [("this model", self), *((name, report) for name, (_, report) in self.controls.items())]:
-            cells = zip(report.mean(), report.std(), columns, strict=True)
-            rows.append(f"{name:<{width}}" + "".join(f"{f'{_number(m)} ± {_number(s)}':>{c}}" for m, s, c in cells))
+            cells = (f"{three_digits(m)} ± {three_digits(s)}" for m, s in zip(report.mean(), report.std(), strict=True))
+            rows.append(f"{name:<{width}}" + "".join(f"{cell:>{c}}" for cell, c in zip(cells, columns, strict=True)))
         return rows
 
     def _notes(self) -> list[str]:
@@ -166,7 +166,7 @@ class Report:
         ]
         if groups >= MIN_GROUPS:
             ends = zip(self.classes, self.interval(), strict=True)
-            spans = (f"{name} {_number(low)}–{_number(high)}" for name, (low, high) in ends)
+            spans = (f"{name} {three_digits(low)}–{three_digits(high)}" for name, (low, high) in ends)
             notes.append(f"95 % interval of the mean Dice, groups resampled: {', '.join(spans)}.")
         else:
             notes.append(f"No confidence interval: that takes {MIN_GROUPS} groups (specimens) or more.")
@@ -238,5 +238,6 @@ def plain(values: FloatArray) -> list[float | None]:
     return [None if np.isnan(v) else float(v) for v in values]
 
 
-def _number(value: float) -> str:
+def three_digits(value: float) -> str:
+    """Three digits, or n/a."""
     return "n/a" if np.isnan(value) else f"{value:.3f}"
