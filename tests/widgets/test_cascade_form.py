@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from painted import add_pair
 from qtpy.QtCore import Qt
 
+from napari_anneal.widgets._layers import made_as
 from napari_anneal.widgets._order import STREAM_COLOURS
 from napari_anneal.widgets._session_models import session_models
+from napari_anneal.widgets._watch import WATCHED
 
 
 @pytest.fixture
@@ -44,12 +47,14 @@ def test_a_cascade_learns_from_both_offers_both_and_says_what_was_kept(
     form.bar.start.click()
     wait_for(form)
     assert form.bar.text.startswith("Done: “steel · synthetic”"), form.bar.text
-    assert "and “steel · real”" in form.bar.text
+    assert "on synthetic images held out and “steel · real”" in form.bar.text
+    (seen,) = [layer for layer in viewer.layers if made_as(layer) == WATCHED]
+    assert np.allclose(seen.get_color(2), viewer.layers["fibres labels"].get_color(2), atol=1 / 255)
     assert session_models().names()[:2] == ("steel · real", "steel · synthetic")
     assert any(text.startswith("Run 1 of 2 (synthetic): ") for text in said)
     assert any(text.startswith("Run 2 of 2 (real): ") for text in said)
     assert colours[0] == STREAM_COLOURS != colours[-1]
-    assert "• Kept " in form.outcome.text
+    assert form.outcome.text.startswith("• Kept ")
     assert "on the synthetic task" in form.outcome.text
     assert "synthetic (seed 0) → real (fibres)" in form.outcome.text
     assert form.outcome.folder == tmp_path / "runs" / "steel"

@@ -35,10 +35,11 @@ def test_three_runs_draw_three_curves_and_end_in_a_table_and_a_sentence(controll
     told = json.loads((tmp_path / "runs" / "fibres" / "controls" / "controls.json").read_text())
     for name, shown in (("main", "this run"), ("scratch", "scratch"), ("feature_extraction", "feature extraction")):
         assert np.allclose(view.curves.points(shown), told["runs"][name]["curve"])
-    assert told["sentence"] in form.outcome.text.splitlines()[0]
-    table = view.table
-    assert [table.horizontalHeaderItem(k).text() for k in range(3)] == list(view.curves.names)
-    assert table.item(0, 1).text() == f"{told['runs']['scratch']['dice']:.4g}"
+    assert view.said.text() == told["sentence"]
+    assert told["sentence"] not in form.outcome.text
+    for name in ("main", "scratch", "feature_extraction"):
+        assert f"{told['runs'][name]['dice']:.3f}" in view.table.text()
+        assert f"{told['runs'][name]['val_loss']:.4f}" in view.table.text()
     assert form.view.curves.isHidden()  # what is left there is the last control's
     # The next run is one of its own again.
     form.controls.setChecked(False)

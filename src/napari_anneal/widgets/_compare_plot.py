@@ -56,10 +56,7 @@ class ComparedCurves(QWidget):
         """Show or renew the curve of a run: ``(place, validation loss, mean Dice)`` a row; nan where there is none."""
         if name not in self._curves:
             colour = RUN_COLOURS[len(self._curves) % len(RUN_COLOURS)]
-            curves = (
-                self._dice.plot([], [], **dotted(colour), name=name),
-                self._loss.plot([], [], **dotted(colour)),
-            )
+            curves = (dotted(self._dice, colour, name), dotted(self._loss, colour))
             self._curves[name] = ([], curves)
         kept, (dice, loss) = self._curves[name]
         kept[:] = points

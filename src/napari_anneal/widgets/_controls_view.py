@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._compare_plot import ComparedCurves
-from napari_anneal.widgets._compare_window import table_of
+from napari_anneal.widgets._compare_plot import RUN_COLOURS, ComparedCurves
 
 if TYPE_CHECKING:
     from napari_anneal.training import ControlledRun
+    from napari_anneal.training.control_runs import ControlScore
 
 __all__ = ["ControlsView", "run_in_words"]
 
@@ -23,7 +24,7 @@ def run_in_words(name: str) -> str:
 
 
 class ControlsView(QWidget):
-    """Fills as the runs go; the table comes at the end."""
+    """Fills as the runs go; the table and a sentence come at the end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,16 +32,21 @@ class ControlsView(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.curves, 1)
-        self.table: QWidget | None = None
+        self.table = QLabel()
+        self.table.setTextFormat(Qt.TextFormat.RichText)
+        self.table.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.said = QLabel()
+        self.said.setWordWrap(True)
+        for label in (self.table, self.said):
+            label.setVisible(False)
+            layout.addWidget(label)
         self._current = ""
 
     def clear(self) -> None:
         """No runs."""
         self.curves.clear()
-        if self.table is not None:
-            self.table.hide()
-            self.table.deleteLater()
-            self.table = None
+        self.table.setVisible(False)
+        self.said.setVisible(False)
         self._current = ""
 
     def begin(self, name: str) -> None:
@@ -55,17 +61,30 @@ class ControlsView(QWidget):
         self.curves.show_run(self._current, [*self.curves.points(self._current), point])
 
     def show_result(self, done: ControlledRun) -> None:
-        """All are over: their curves from beginning to end, and a table of their best epochs."""
+        """All are over: their curves from beginning to end, and a table of their best epochs, and what they say."""
         self.clear()
         for name, curve in done.curves().items():
             self.curves.show_run(run_in_words(name), [tuple(point) for point in curve.tolist()])
-        scores = [done.scores.get(name) for name in done.runs]
-        figures = (("mean Dice", "dice"), ("validation loss", "val_loss"), ("best epoch", "epoch"), ("steps", "steps"))
-        rows = [(text, [getattr(score, figure, None) for score in scores]) for text, figure in figures]
-        self.table = table_of([run_in_words(name) for name in done.runs], rows)
-        self.table.setFixedHeight(
-            self.table.horizontalHeader().sizeHint().height()
-            + sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
-            + 4
-        )
-        self.layout().addWidget(self.table)
+        self.table.setText(table_of_scores(done))
+        self.table.setVisible(True)
+        self.said.setText(done.sentence)
+        self.said.setVisible(bool(done.sentence))
+
+
+def table_of_scores(done: ControlledRun) -> str:
+    """The best epoch of every run as an HTML table, each run in the colour of its curve."""
+    rows = "".join(
+        f"<tr><td style='color: {RUN_COLOURS[number]}'>{run_in_words(name)}&nbsp;</td>"
+        + "".join(f"<td align='right'>&nbsp;&nbsp;{figure}</td>" for figure in figures(done.scores.get(name)))
+        + "</tr>"
+        for number, name in enumerate(done.runs)
+    )
+    heads = "".join(f"<td align='right'>&nbsp;&nbsp;{head}</td>" for head in ("mean Dice", "val. loss", "best epoch"))
+    return f"<table><tr><td></td>{heads}</tr>{rows}</table>"
+
+
+def figures(score: ControlScore | None) -> tuple[str, ...]:
+    """Mean Dice, validation loss and number of the best epoch."""
+    if score is None:
+        return ("–", "–", "–")
+    return ("–" if math.isnan(score.dice) else f"{score.dice:.3f}", f"{score.val_loss:.4f}", str(score.epoch))

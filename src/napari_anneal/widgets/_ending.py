@@ -27,7 +27,7 @@ BAD = ("diverged", "disk full")
 
 @dataclass(frozen=True)
 class Ending:
-    """Shown when a run is over. ``warnings`` stand out among the sentences."""
+    """Shown when a run is over. ``warnings`` stand out among the sentences; ``first`` come before all of them."""
 
     status: str
     mood: str
@@ -35,6 +35,7 @@ class Ending:
     report: Path | None = None
     warnings: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    first: tuple[str, ...] = ()
 
 
 def ending_of(done: Run | Cascade | ControlledRun, notices: Sequence[str]) -> Ending:
@@ -44,8 +45,16 @@ def ending_of(done: Run | Cascade | ControlledRun, notices: Sequence[str]) -> En
     if isinstance(done, Cascade):
         return _of_cascade(done, notices)
     if isinstance(done, ControlledRun):
-        return _of_controlled(done, notices)
+        ending = _of_run(done.run, notices)
+        # What the controls say stands beside their curves.
+        beside = {name: without(getattr(ending, name), done.sentence) for name in ("warnings", "others")}
+        return replace(ending, **beside)
     return _of_run(done, notices)
+
+
+def without(texts: Sequence[str], said: str) -> tuple[str, ...]:
+    """The sentences that are not said elsewhere."""
+    return tuple(text for text in texts if text != said)
 
 
 def _of_run(run: Run, notices: Sequence[str]) -> Ending:
@@ -66,17 +75,8 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     status = f"{how}: {' and '.join(lines)}: ready in Segment ({clock(seconds)} min).{where}"
     kept = [one.sentence for one in cascade.kept]
     report, warnings = found_in(last.out)
-    rest = [text for text in notices if text not in kept]
-    return Ending(status, _mood(last), cascade.out, report, (), (cascade.lineage + ".", *kept, *warnings, *rest))
-
-
-def _of_controlled(done: ControlledRun, notices: Sequence[str]) -> Ending:
-    """The run, and first of all what its controls say."""
-    ending = _of_run(done.run, [text for text in notices if text != done.sentence])
-    if done.finding is not None:
-        return replace(ending, warnings=(done.sentence, *ending.warnings))
-    said = (done.sentence, *ending.others) if done.sentence else ending.others
-    return replace(ending, others=said)
+    first = (*kept, f"{cascade.lineage}.")
+    return Ending(status, _mood(last), cascade.out, report, warnings, tuple(notices), first)
 
 
 def _offer(run: Run, arrow: str = "") -> str:
@@ -89,7 +89,9 @@ def _offer(run: Run, arrow: str = "") -> str:
 
 def _score(run: Run) -> str:
     dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
-    return f", mean Dice {sum(dice) / len(dice):.2f} on the held-out paint" if dice else ""
+    link = run.model.card.lineage[-1] if run.model.card.lineage else None
+    judge = "synthetic images held out" if link is not None and link.kind == "synthetic" else "the held-out paint"
+    return f", mean Dice {sum(dice) / len(dice):.2f} on {judge}" if dice else ""
 
 
 def _how(run: Run) -> str:

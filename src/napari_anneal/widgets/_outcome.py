@@ -55,22 +55,20 @@ class Outcome(QWidget):
         self.show_outcome(Ending("", "plain"))
 
     def show_outcome(self, ending: Ending) -> None:
-        """Show what came of a run under its status; warnings come first and stand out."""
+        """Show what came of a run under its status; warnings stand out."""
         self.folder, self.report = ending.folder, ending.report
         while (item := self.sentences.takeAt(0)) is not None:
             if (label := item.widget()) is not None:
                 label.hide()  # deleted only later, and seen until then
                 label.deleteLater()
-        warnings = list(dict.fromkeys(ending.warnings))
-        others = [text for text in dict.fromkeys(ending.others) if text not in warnings]
-        for text, warns in (*((text, True) for text in warnings), *((text, False) for text in others)):
-            self.sentences.addWidget(_sentence(f"• {text}", warns))
-        said = bool(warnings or others)
-        self._scroll.setVisible(said)
+        said = list(dict.fromkeys((*ending.first, *ending.warnings, *ending.others)))
+        for text in said:
+            self.sentences.addWidget(_sentence(f"• {text}", text in ending.warnings))
+        self._scroll.setVisible(bool(said))
         self.open_report.setVisible(ending.report is not None)
         self.open_folder.setVisible(ending.folder is not None)
         self._fit()
-        self.setVisible(said or ending.folder is not None)
+        self.setVisible(bool(said) or ending.folder is not None)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """As high as the sentences need at this width, within bounds."""

@@ -22,6 +22,9 @@ TINT = "1c"
 # More points than the plot has pixels only cost redraws; a longer run is thinned for display.
 SHOWN_POINTS = 2000
 HEIGHT = 260
+# While Qt takes a plot apart, Python may have done so with its labels already. They have no size then: an error in a
+# method that Qt calls would end the process.
+pyqtgraph.LabelItem._sizeHint = {}
 AXIS_WIDTH = 46
 
 
@@ -78,10 +81,9 @@ class Curves(QWidget):
         self._bands: list[tuple[pyqtgraph.LinearRegionItem, ...]] = []
         self._total = max(1, total_steps)
         self._train_curve = self._loss.plot([], [], pen=pyqtgraph.mkPen(TRAIN, width=1.5), name="training")
-        self._val_curve = self._loss.plot([], [], **dotted(VAL), name="validation")
+        self._val_curve = dotted(self._loss, VAL, "validation")
         self._dice_curves = [
-            self._dice.plot([], [], **dotted(colour), name=name)
-            for name, colour in zip(classes, colours, strict=True)
+            dotted(self._dice, colour, name) for name, colour in zip(classes, colours, strict=True)
         ]  # fmt: skip
         self._best = [
             plot.plot([], [], pen=None, symbol="star", symbolSize=13, symbolBrush=BEST, symbolPen="#5d4a00")
@@ -219,15 +221,13 @@ def quiet_plot(canvas: Any, row: int, name: str) -> Any:
     return plot
 
 
-def dotted(colour: str) -> dict[str, Any]:
-    """Line with a dot at every point: what is measured once an epoch."""
-    return {
-        "pen": pyqtgraph.mkPen(colour, width=2),
-        "symbol": "o",
-        "symbolSize": 4,
-        "symbolBrush": colour,
-        "symbolPen": None,
-    }
+def dotted(plot: Any, colour: str, name: str | None = None) -> Any:
+    """Add an empty line with a dot at every point: what is measured once an epoch."""
+    curve = plot.plot([], [], pen=pyqtgraph.mkPen(colour, width=2), symbol="o", symbolSize=4, symbolPen=None, name=name)
+    curve.setSymbolBrush(colour)
+    # The legend draws its dots like this before there is a first point.
+    curve.scatter.opts.update(size=4, brush=pyqtgraph.mkBrush(colour), pen=pyqtgraph.mkPen(None))
+    return curve
 
 
 def nearest(values: Sequence[float], wanted: float) -> int:

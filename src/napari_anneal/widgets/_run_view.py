@@ -130,6 +130,7 @@ class RunView(QWidget):
         name = run_in_words(event.name) if compared else event.name
         self._arrow_in_words = f"Run {event.number} of {event.total} ({name}): "
         self.buttons.begin(event.control)
+        self._bar.busy()
         self.controls.setVisible(compared)
         if compared:
             self.controls.begin(event.name)
@@ -137,6 +138,7 @@ class RunView(QWidget):
     def _started(self, event: Any) -> None:
         self.curves.setVisible(True)
         self.come_into_view()
+        self.figures.setVisible(False)
         self.advice.setVisible(False)
         self._stages, self._classes = event.stages, event.classes
         self.curves.reset(event.classes, self._colours, event.total_steps, event.stages)

@@ -72,9 +72,13 @@ class RunBar(QWidget):
         self.start.setEnabled(False)
         self.cancel.setEnabled(True)
         self.progress.setVisible(True)
+        self.busy()
+        self.say(text)
+
+    def busy(self) -> None:
+        """Something goes on, and how far it is is not known yet."""
         self.progress.setRange(0, 0)
         self.progress.setFormat("")
-        self.say(text)
 
     def advance(self, done: int, total: int, seconds_left: float | None = None) -> None:
         """Show ``done`` of ``total``; the time left is estimated from the time taken so far unless given."""

@@ -52,6 +52,7 @@ class WatchedSlice:
     like: Snapshot
     below: weakref.ref[Any]
     _layer: weakref.ref[Any] | None = field(default=None, repr=False)
+    _told: tuple[tuple[str, ...], tuple[str, ...]] | None = field(default=None, repr=False)
 
     def show(
         self,
@@ -64,13 +65,14 @@ class WatchedSlice:
         """Show the labels of an epoch; nothing, once the user has deleted the layer."""
         name = f"{self.like.name} · learning, epoch {epoch}"
         if self._layer is None:
-            layer = self._earlier(viewer) or self._add(viewer, name, classes, colours)
-            layer.colormap = class_colormap(colours)
-            layer.features = {"index": list(range(len(classes) + 1)), "class": ["not predicted", *classes]}
-            self._layer = weakref.ref(layer)
+            self._layer = weakref.ref(self._earlier(viewer) or self._add(viewer, name, classes, colours))
         layer = self._layer()
         if layer is None or layer not in viewer.layers or layer.data.shape[-2:] != self.shape:
             return
+        if self._told != (tuple(classes), tuple(colours)):  # the next run of a cascade tells other classes apart
+            layer.colormap = class_colormap(colours)
+            layer.features = {"index": list(range(len(classes) + 1)), "class": ["not predicted", *classes]}
+            self._told = (tuple(classes), tuple(colours))
         layer.data[(..., *self.window)] = labels
         layer.name = name
         layer.refresh(extent=False)
