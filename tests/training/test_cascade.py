@@ -19,9 +19,10 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import MicrostructureRecipe, SyntheticStream
 from napari_anneal.training import Arrow, FineTuneRecipe, cascade, fine_tune, keeper, run_arrows
 from napari_anneal.training.arrows import ArrowFinished, ArrowStarted, TaskScored, cascade_arrows
-from napari_anneal.training.events import EpochDone, Notice, RunStarted, StepDone
+from napari_anneal.training.cascade_record import CascadeRecord
+from napari_anneal.training.events import EpochDone, Notice, Predicted, RunStarted, StepDone
 from napari_anneal.training.forgetting import all_kept, score_task, task_of
-from napari_anneal.training.run_lock import LOCK
+from napari_anneal.training.run_lock import LOCK, locked
 from napari_anneal.training.setup import STREAM_VALIDATION
 from napari_anneal.validation import evaluate, group_split
 
@@ -259,6 +260,38 @@ def test_a_start_that_cannot_be_had_leaves_no_folder(arrows, tmp_path):
     (tmp_path / "used" / "file").touch()
     with pytest.raises(OutputError, match="not empty"):
         run_arrows(arrows, None, tmp_path / "used")
+
+
+def test_a_second_process_that_resumes_too_early_is_refused_and_deletes_nothing(arrows, tmp_path):
+    """The first one holds the lock and has begun no run yet, as when it still looks for its start."""
+    out = tmp_path / "a"
+    out.mkdir()
+    CascadeRecord.of(arrows, None).write(out)
+    with locked(out), pytest.raises(OutputError, match="another run is writing"):
+        run_arrows(arrows, None, out, resume=True)
+    assert (out / "cascade.json").is_file()
+
+
+def test_a_disk_that_is_full_for_the_record_costs_no_model(done, arrows, tmp_path, monkeypatch):
+    def full(*given):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(CascadeRecord, "write", full)
+    events = []
+    result = run_arrows(arrows, None, tmp_path / "a", events.append)
+    assert result.complete
+    assert any(isinstance(e, Notice) and "disk is full" in e.text for e in events)
+    assert weights(tmp_path / "a" / "2-real") == weights(done[2] / "2-real")
+
+
+def test_an_image_is_watched_where_its_channels_fit(stream, tmp_path):
+    grey = specimen(0)
+    coloured = [Sample(np.stack([s.image] * 3, -1), s.labels, group=s.group) for s in (grey, specimen(1))]
+    given = [Arrow("synthetic", stream, recipe()), Arrow("real", coloured, recipe())]
+    events = []
+    assert run_arrows(given, on_event=events.append, watch=coloured[0].image).complete
+    kinds = [type(e) for e in events if isinstance(e, ArrowStarted | Predicted)]
+    assert kinds == [ArrowStarted, ArrowStarted, Predicted]
 
 
 def test_other_classes_are_scored_by_their_shared_names_or_said_to_be_na(arrows, samples):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
-from napari_anneal.errors import AnnealError, InputError
+from napari_anneal.errors import AnnealError, InputError, OutputError
 from napari_anneal.inference import Model, load_model
 from napari_anneal.inference.predictor import Cancelled
 from napari_anneal.models.bundle import replace_card
@@ -35,7 +35,7 @@ from napari_anneal.training.arrows import (
     cascade_arrows,
     is_model,
 )
-from napari_anneal.training.cascade_record import CascadeRecord
+from napari_anneal.training.cascade_record import FILE, CascadeRecord
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Notice
 from napari_anneal.training.finished_run import ENDED, finished_run, refuse_another
@@ -126,7 +126,7 @@ def run_arrows(
     score_every
         Epochs between two scores of the earlier tasks while an arrow goes; 0: only after it.
     watch
-        As for `fine_tune`.
+        As for `fine_tune`; a colour image is not watched while an arrow learns from grey ones, nor the other way round.
 
     Raises
     ------
@@ -155,8 +155,9 @@ def run_arrows(
         with locked(folder):
             return running.run(resume)
     finally:
-        if folder is not None and not any(path.is_dir() for path in folder.iterdir()):
-            remove(folder)  # it came to nothing: the start could not be had
+        if folder is not None:
+            with suppress(OSError):
+                folder.rmdir()  # it is empty where it came to nothing, as the start could not be had
 
 
 class _Running:
@@ -183,11 +184,19 @@ class _Running:
 
     def run(self, resume: bool) -> Cascade:
         """Run what is not finished yet."""
+        try:
+            return self._run(resume)
+        except AnnealError:
+            if self.folder is not None and not any(path.is_dir() for path in self.folder.iterdir()):
+                remove(self.folder / FILE)  # nothing was begun
+            raise
+
+    def _run(self, resume: bool) -> Cascade:
         model = self.start
         if is_model(model):
             with suppress(Cancelled):
                 model = self._score_start(model)
-        self.record.write(self.folder)
+        self._write()
         for number, arrow in enumerate(self.arrows, start=1):
             if self.runs and self._cancelled:
                 break
@@ -196,7 +205,7 @@ class _Running:
             if run.reason in ENDED:
                 with suppress(Cancelled):
                     self._score(arrow)
-            self.record.write(self.folder, self._so_far)
+            self._write(self._so_far)
             self._tell(ArrowFinished(number, len(self.arrows), arrow.name, run.reason, self._kept(arrow)))
             if run.reason not in ENDED:
                 break
@@ -226,10 +235,15 @@ class _Running:
             on_event=self._tell,
             cancel=self.cancel,
             resume=resume and folder is not None and folder.exists(),
-            watch=self.watch,
+            watch=self.watch if self._can_watch(arrow) else None,
             control=control,
             probe=self._during(arrow) if self.score_every else None,
         )
+
+    def _can_watch(self, arrow: Arrow) -> bool:
+        """Whether the watched image has as many channels as what the arrow learns from (synthetic images are grey)."""
+        channels = 1 if isinstance(arrow.source, SyntheticStream) else arrow.source[0].channels
+        return self.watch is not None and channels == (3 if self.watch.ndim == 3 else 1)
 
     def _score_start(self, start: Start) -> Model:
         """Score the model that the cascade starts from, on its own task too where its lineage lets it be made again."""
@@ -260,7 +274,10 @@ class _Running:
         if found["tasks"] and any(run.model.card.metrics.get(key) != value for key, value in found.items()):
             card = run.model.card.model_copy(update={"metrics": run.model.card.metrics | found})
             if run.out is not None:
-                replace_card(run.out / "model", card)
+                try:
+                    replace_card(run.out / "model", card)
+                except OutputError as error:
+                    self._tell(Notice(f"The scores could not be added to the model: {error}"))
             self.runs[-1] = replace(run, model=Model(run.model.network, card))
 
     def _score_all(self, model: Model, after: str) -> None:
@@ -285,9 +302,16 @@ class _Running:
                     return
                 self.record.add_during(score)
                 self._tell(TaskScored(score))
-            self.record.write(self.folder)
+            self._write()
 
         return probe
+
+    def _write(self, cascade: Cascade | None = None) -> None:
+        """Write the record; a full disk costs no model, and what is not recorded is scored again."""
+        try:
+            self.record.write(self.folder, cascade)
+        except OutputError as error:
+            self._tell(Notice(str(error)))
 
     def _kept(self, arrow: Arrow) -> tuple[Kept, ...]:
         """What was left of earlier tasks when this arrow had come to its end."""
