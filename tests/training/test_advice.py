@@ -13,7 +13,7 @@ from torch import nn
 from napari_anneal.errors import InputError
 from napari_anneal.training import FineTuneRecipe, find_rate, fine_tune, with_head_rate
 from napari_anneal.training.events import NoiseScaleRead
-from napari_anneal.training.gradients import random_state
+from napari_anneal.training.gradients import backward, random_state
 from napari_anneal.training.lr_finder import suggest
 from napari_anneal.training.noise_scale import NoiseScale, squared_norm, squared_norm_of_half
 
@@ -109,7 +109,7 @@ def test_reading_the_noise_scale_changes_nothing_in_the_run():
     before = {k: v.clone() for k, v in network.state_dict().items()}
     state = random_state(torch.device("cpu"))
     loss = nn.functional.mse_loss
-    found = squared_norm_of_half(network, network, loss, images, labels)
+    found = squared_norm_of_half(lambda *half: backward(network, network, loss, *half), network, images, labels)
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
     assert torch.equal(state, random_state(torch.device("cpu")))
     assert all(p.grad is None for p in network.parameters())

@@ -156,11 +156,11 @@ def test_a_failure_in_the_middle_keeps_the_best_weights_on_disk(samples, tmp_pat
 def test_too_little_memory_halves_what_passes_at_once_and_says_so(samples, monkeypatch):
     real, sizes = step.backward, []
 
-    def small(forward, network, loss_of, images, labels, micro_batch, scaled):
+    def small(forward, network, loss_of, images, labels, micro_batch, *rest):
         sizes.append(micro_batch)
         if micro_batch > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(forward, network, loss_of, images, labels, micro_batch, scaled)
+        return real(forward, network, loss_of, images, labels, micro_batch, *rest)
 
     monkeypatch.setattr(step, "backward", small)
     run = fine_tune(samples, recipe=recipe("scratch", epochs=2))

@@ -45,13 +45,22 @@ class SyntheticPatches:
 
 
 def batches(
-    source: PatchSource, augment: Augmenter | None, size: int, steps: range, seed: int, device: torch.device
+    source: PatchSource,
+    augment: Augmenter | None,
+    size: int,
+    steps: range,
+    seed: int,
+    device: torch.device,
+    part: slice = slice(None),
 ) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
-    """Yield one batch a step: standardised images ``(N, C, P, P)`` channels-last, labels ``(N, P, P)``."""
+    """Yield one batch a step: standardised images ``(N, C, P, P)`` channels-last, labels ``(N, P, P)``.
+
+    ``part`` of its patches are drawn, and no others.
+    """
 
     def make(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         patches = []
-        for number in range(step * size, (step + 1) * size):
+        for number in range(step * size, (step + 1) * size)[part]:
             image, labels = source.draw(number)
             if augment is not None:
                 image, labels = augment(image, labels, _seed_of(seed, number))

@@ -46,15 +46,18 @@ class RunControl:
         """Whether the run is to end after the current step."""
         return self._finishing
 
-    def wait(self, cancelled: Callable[[], bool]) -> float:
-        """Wait until the run may go on or is cancelled; return the seconds that took (0 where it was not paused)."""
-        if not self._paused:
-            return 0.0
-        began = time.monotonic()
-        with self._changed:
-            while self._paused and not cancelled():
-                self._changed.wait(LOOK_EVERY_S)
-        return time.monotonic() - began
+    def wait(self, cancelled: Callable[[], bool], agree: Callable[[bool], bool] = bool) -> float:
+        """Wait until the run may go on or is cancelled; return the seconds that took (0 where it was not paused).
+
+        ``agree`` turns what this process would do into what all processes of the run do; it is asked again and again,
+        so that none of them is taken for lost.
+        """
+        began: float | None = None
+        while agree(self._paused and not cancelled()):
+            began = time.monotonic() if began is None else began
+            with self._changed:
+                self._changed.wait_for(lambda: not self._paused, LOOK_EVERY_S)
+        return 0.0 if began is None else time.monotonic() - began
 
     def _set(self, *, paused: bool, finishing: bool = False) -> None:
         with self._changed:

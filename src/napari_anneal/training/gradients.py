@@ -3,8 +3,11 @@
 The loss looks at all painted pixels of a batch together (Dice and class weights are no sums over images), so the mean
 over pieces would be another loss. Instead the logits of all pieces are computed without memory for gradients, the loss
 gives the gradient of every logit, and each piece is passed through the network again with its share of them (gradient
-caching, Gao et al. 2021). That costs one more forward pass. Normalisation by batch statistics sees the pieces, not the
-batch; with frozen statistics, or none, the result is that of the whole batch to rounding.
+caching, Gao et al. 2021). That costs one more forward pass. Several processes share a batch in the same way: each
+computes its own logits, all see the loss of the whole batch, and the gradients are added up.
+
+Normalisation by batch statistics sees the pieces, not the batch; with frozen statistics, or none, the result is that of
+the whole batch to rounding.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_anneal.devices import Precision, autocast
+from napari_anneal.training.ranks import ALONE, Ranks
 
 __all__ = ["backward", "forward_pass", "is_out_of_memory", "random_state", "set_random_state"]
 
@@ -28,6 +32,7 @@ def backward(
     labels: Tensor,
     micro_batch: int | None = None,
     scaled: Callable[[Tensor], Tensor] = lambda loss: loss,
+    ranks: Ranks = ALONE,
 ) -> float:
     """Add the gradients of a batch to the network's parameters and return its loss.
 
@@ -45,24 +50,37 @@ def backward(
         Images that pass through the network at once; ``None``: all.
     scaled
         Multiplies the loss before its gradients are taken (float16 has no numbers as small as theirs).
+    ranks
+        The processes that share the batch; ``images`` and ``labels`` are then this process's own, the loss and, in the
+        end, the gradients those of the whole.
     """
-    if micro_batch is None or micro_batch >= len(images):
+    whole = micro_batch is None or micro_batch >= len(images)
+    if whole and ranks.world == 1:
         loss = loss_of(forward(images), labels)
         scaled(loss).backward()  # type: ignore[no-untyped-call]
         return loss.item()
-    pieces = torch.split(images, micro_batch)
-    randoms = []
-    with torch.no_grad(), statistics_at_rest(network):
-        found = []
-        for piece in pieces:
-            randoms.append(random_state(images.device))
-            found.append(forward(piece))
-    logits = torch.cat(found).requires_grad_()
-    loss = loss_of(logits, labels)
-    (slope,) = torch.autograd.grad(scaled(loss), logits)
-    for piece, state, share in zip(pieces, randoms, torch.split(slope, micro_batch), strict=True):
-        set_random_state(images.device, state)  # dropout must fall as it fell the first time
-        forward(piece).backward(share)  # type: ignore[no-untyped-call]
+    size = len(images) if whole or micro_batch is None else micro_batch
+    pieces = torch.split(images, size)
+    if whole:
+        found, again = [forward(images)], False
+    else:
+        found, again = [], True
+        randoms = []
+        with torch.no_grad(), statistics_at_rest(network):
+            for piece in pieces:
+                randoms.append(random_state(images.device))
+                found.append(forward(piece))
+    own = torch.cat([part.detach() for part in found]).requires_grad_()
+    logits = ranks.gather(own)
+    logits[ranks.rank] = own
+    loss = loss_of(torch.cat(logits), torch.cat(ranks.gather(labels)))
+    (slope,) = torch.autograd.grad(scaled(loss), own)
+    for number, share in enumerate(torch.split(slope, size)):
+        if again:
+            set_random_state(images.device, randoms[number])  # dropout must fall as it fell the first time
+            found[number] = forward(pieces[number])
+        found[number].backward(share)  # type: ignore[no-untyped-call]
+    ranks.add(p.grad for p in network.parameters() if p.grad is not None)
     return loss.item()
 
 

@@ -29,6 +29,7 @@ from napari_anneal.training.judging import validate
 from napari_anneal.training.losses import PaintedLoss
 from napari_anneal.training.optimizers import set_rates
 from napari_anneal.training.pace import Pace
+from napari_anneal.training.ranks import ALONE, Ranks
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.stages import Stage
 from napari_anneal.training.state import Best, Captured, RunState
@@ -58,6 +59,7 @@ def train(
     cancelled: Callable[[], bool],
     control: RunControl | None = None,
     watch: Callable[[int], Iterable[Event]] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Event]:
     """Run the stages of a recipe, from wherever the state stands, and leave the best weights in the network.
 
@@ -74,6 +76,8 @@ def train(
         Looked at before every step (pause) and after it (finish).
     watch
         Tells what the network, as it is, makes of a watched image; called with the epoch after every validation.
+    ranks
+        The processes that share every batch. The first one is cancelled, paused and finished, and the others with it.
 
     Yields
     ------
@@ -83,7 +87,7 @@ def train(
     augment = Augmenter(recipe.augmentation)
     control = control or RunControl()
     pace = Pace(state.progress.seconds)
-    take_step = Stepper(state, recipe, loss_of)
+    take_step = Stepper(state, recipe, loss_of, ranks)
     safe = state.capture()  # what a divergence falls back to
 
     while state.progress.stage < len(recipe.stages) and state.progress.reason in RUNNING:
@@ -92,16 +96,15 @@ def train(
         first = state.progress.step - state.progress.local
         optimizer = state.begin(stage)
         yield StageStarted(stage.name, state.progress.stage, first, length, stage.rates)
-        stream = batches(
-            data.source, augment, recipe.batch_size, range(state.progress.step, first + length), recipe.seed, device
-        )
+        steps, part = range(state.progress.step, first + length), ranks.share(recipe.batch_size)
+        stream = batches(data.source, augment, recipe.batch_size, steps, recipe.seed, device, part)
         pace.begin_epoch()
         pace.begin_step()
 
         for images, labels in stream:
             progress = state.progress
-            pace.leave_out(control.wait(cancelled))
-            if cancelled():
+            pace.leave_out(control.wait(cancelled, ranks.agree))
+            if ranks.agree(cancelled()):
                 progress.reason = "cancelled"
                 break
             rates = set_rates(optimizer, stage, progress.local, length, recipe.rate_scale * progress.rate_scale)
@@ -113,14 +116,14 @@ def train(
                 progress.losses.append(stepped.loss)
             progress.seconds = pace.seconds
             total, left = _left(state, data, recipe)
-            speed = pace.end_step(len(images))
+            speed = pace.end_step(recipe.batch_size)
             told.append(StepDone(progress.step, total, stepped.loss, rates, left, speed, held_bytes(device)))
 
             done: EpochDone | None = None
-            finishing = control.finishing
+            finishing = ranks.agree(control.finishing)
             over = progress.local == length or finishing
             if not diverged and (over or progress.local % data.steps_per_epoch == 0):
-                done = end_epoch(state, data, recipe, loss_of, device, pace)
+                done = end_epoch(state, data, recipe, loss_of, device, pace, ranks)
                 diverged = not math.isfinite(done.val_loss)
                 if progress.stale >= recipe.patience and not over:
                     told.append(Notice(_early_stop(stage, recipe, state.best)))
@@ -163,11 +166,12 @@ def end_epoch(
     loss_of: PaintedLoss,
     device: torch.device,
     pace: Pace,
+    ranks: Ranks,
 ) -> EpochDone:
     """Validate, and keep the weights if they are the best so far."""
     progress = state.progress
     progress.epoch += 1
-    val_loss, val_dice = validate(state.shown, data.validation, recipe, loss_of, device)
+    val_loss, val_dice = validate(state.shown, data.validation, recipe, loss_of, device, ranks)
     improved = state.best.update(val_loss, progress.epoch, val_dice, state.shown)
     progress.stale = 0 if improved else progress.stale + 1
     mean, progress.losses = float(np.mean(progress.losses or [math.nan])), []

@@ -60,25 +60,24 @@ class NoiseScale:
 
 
 def squared_norm_of_half(
-    forward: Callable[[Tensor], Tensor],
-    network: nn.Module,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
-    images: Tensor,
-    labels: Tensor,
-    scale: float = 1.0,
+    add_gradients: Callable[[Tensor, Tensor], object], network: nn.Module, images: Tensor, labels: Tensor
 ) -> float:
     """|g|² of the first half of a batch; gradients, statistics and random numbers of the run stay untouched.
 
-    ``scale`` multiplies the loss on the way (float16), not the result.
+    ``add_gradients`` adds those of images and labels to the network's parameters.
     """
     learning = [p for p in network.parameters() if p.requires_grad]
     half = len(images) // 2
     state = random_state(images.device)
+    kept = [p.grad for p in learning]
+    network.zero_grad(set_to_none=True)
     with statistics_at_rest(network):
-        loss = loss_of(forward(images[:half]), labels[:half])
-    slopes = torch.autograd.grad(loss * scale, learning, allow_unused=True)
+        add_gradients(images[:half], labels[:half])
+    part = squared_norm(p.grad for p in learning)
+    for parameter, slope in zip(learning, kept, strict=True):
+        parameter.grad = slope
     set_random_state(images.device, state)
-    return squared_norm(slopes) / scale**2
+    return part
 
 
 def squared_norm(tensors: Iterable[Tensor | None]) -> float:

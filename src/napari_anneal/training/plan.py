@@ -23,7 +23,6 @@ from napari_anneal.samples.patches import prepare_slices
 from napari_anneal.samples.placing import readable_bytes
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.batches import batches
 from napari_anneal.training.losses import loss_of_recipe
 from napari_anneal.training.recipe import FineTuneRecipe
@@ -97,8 +96,7 @@ class Planner:
         times = self._timed(begun, prepared, recipe, device, measure, progress, cancel)
         steps, judged = prepared.data.steps_per_epoch, len(prepared.data.validation)
         memory = self._memory(begun, prepared, recipe, device)
-        statistics = BatchStatistics(begun.network, recipe.batch_norm, begun.origin["kind"])
-        warnings = run_warnings(recipe, statistics, device)
+        warnings = run_warnings(recipe, device)
         return RunPlan(
             prepared.classes,
             {name: sum(parts.values()) for name, parts in describe_groups(begun.network).items()},

@@ -93,8 +93,8 @@ class FineTuneRecipe(Recipe):
     batch_norm: BatchNormPolicy = Field(
         "auto",
         description="Normalisation layers that learn: train = by the statistics of the patches that pass at once; "
-        "frozen = each keeps its own; auto = train, but layers that came pretrained keep their own where fewer than 8 "
-        "patches pass at once. Layers whose weights are frozen always keep their own.",
+        "frozen = each keeps its own; auto = train, but layers that came pretrained keep their own where fewer than 32 "
+        "values of each channel pass at once (one small patch). Layers whose weights are frozen always keep their own.",
     )
     ema_decay: float | None = Field(
         None,
@@ -107,6 +107,10 @@ class FineTuneRecipe(Recipe):
         False, description="Compile the network with torch.compile: the first step takes minutes, the others less time."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    devices: int = Field(
+        1, ge=1, le=1024, description="Devices on each machine that share every batch, a process each (terminal only)."
+    )
+    nodes: int = Field(1, ge=1, le=1024, description="Machines that share every batch (terminal only).")
 
     @model_validator(mode="after")
     def _settings_agree(self) -> FineTuneRecipe:
@@ -114,9 +118,20 @@ class FineTuneRecipe(Recipe):
             raise ValueError("cross_entropy, dice, focal and cldice are all 0, so there is no loss to minimise")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError(f"class names {self.classes} must differ from each other")
+        if self.batch_size % self.world:
+            fewer, more = (self.batch_size // self.world * self.world, -(-self.batch_size // self.world) * self.world)
+            raise ValueError(
+                f"a batch of {self.batch_size} patches cannot be shared evenly by {self.world} devices; take "
+                f"{f'{fewer} or {more}' if fewer else more}"
+            )
         if not all(re.fullmatch("#[0-9a-fA-F]{6}", colour) for colour in self.colours):
             raise ValueError(f"colours {self.colours} must each be of the form #rrggbb")
         return self
+
+    @property
+    def world(self) -> int:
+        """Processes that share every batch."""
+        return self.devices * self.nodes
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps over all stages (early stopping may end a stage before)."""

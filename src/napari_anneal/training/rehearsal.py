@@ -72,7 +72,9 @@ def rehearse(
         Asked before every step; a rehearsal that is cancelled gives ``None``.
     """
     stages = _shortest_and_widest(recipe)
-    short = recipe.model_copy(update={"stages": stages, "noise_scale_every": 0})
+    # Of several processes each computes its share, at the same time.
+    alone = {"devices": 1, "nodes": 1, "batch_size": recipe.batch_size // recipe.world}
+    short = recipe.model_copy(update={"stages": stages, "noise_scale_every": 0, **alone})
     # No epoch ends before its stage does, and that validation looks at one batch.
     few = TrainingSet(data.source, data.validation[: recipe.batch_size], steps_per_epoch=10 * STEPS)
     actor = copy.deepcopy(begun.network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import has_float16, pick_device, resolve_precision
-from napari_anneal.errors import AnnealError
+from napari_anneal.errors import AnnealError, InputError
 from napari_anneal.inference import Model
 from napari_anneal.models.card import BundleCard, class_colours
 from napari_anneal.models.layer_groups import layer_groups
@@ -30,8 +31,9 @@ from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
 from napari_anneal.training.gradients import is_out_of_memory
 from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.loop import train
-from napari_anneal.training.losses import loss_of_recipe
+from napari_anneal.training.losses import PaintedLoss, loss_of_recipe
 from napari_anneal.training.provenance import fingerprints, link_of_run, seen_before
+from napari_anneal.training.ranks import Ranks, join
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.record import Record, facts_of
 from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
@@ -119,40 +121,23 @@ def fine_tune(
         notice, not an error: the model is in the ``Run``, and the last checkpoint is as it was.
     """
     recipe = recipe or FineTuneRecipe.from_preset("scratch" if start is None else "canonical")
-    folder = folder_to_resume(out) if resume else free_folder(out)
-    ledger = Ledger(on_event)
-    prepared = prepare_run(samples, plan, recipe)
-    begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
-    device = pick_device(recipe.device)
-    network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state = begin_state(network, recipe, begun, device)
-    watched = None if watch is None else Watched(watch, state.shown, begun.spec, device, recipe.precision, cancel)
-    create_folder(folder)
-    loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
-    prints = fingerprints(samples, prepared)
-    card = BundleCard(
-        name=folder.name if folder else "",
-        architecture=begun.spec,
-        classes=prepared.classes,
-        colours=_colours(recipe, len(prepared.classes)),
-        spacing=prepared.spacing[-2:] if prepared.spacing else None,
-        recipe=recipe.model_dump(mode="json"),
-        start=begun.origin,
-        fingerprints=prints,
-    )
-    link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
-    card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
-    keeper = Keeper(state, card, prepared, ledger, folder)
-    facts, names = facts_of(samples, plan, prepared, card, start, network, device)
-    record = Record(facts, names, recipe, ledger, folder)
-    with locked(folder):
-        if resume and folder is not None:
-            ledger.tell(Notice(keeper.go_on(read_checkpoint(folder), recipe)))
+    ranks = join(recipe.devices, recipe.nodes, recipe.device)
+    if not ranks.first:  # the first process writes, tells and listens; the others compute
+        out = on_event = cancel = watch = probe = None
+    with ExitStack() as opened:
+        with ranks.united():
+            ready = _set_up(samples, plan, recipe, start, out, on_event, cancel, resume, watch, ranks, opened)
+        ledger, keeper, record, state, prepared = ready.ledger, ready.keeper, ready.record, ready.state, ready.prepared
+        device, network, folder = ready.device, state.network, keeper.folder
+        _check_alike(ranks, keeper.base.fingerprints, network)
+        if resume:
+            found = ranks.same(None if folder is None else read_checkpoint(folder))
+            assert found is not None
+            ledger.tell(Notice(keeper.go_on(found, recipe)))
         record.begin(resume)
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:
-            said = (*prepared.notices, *begun.notices, *seen_before(begun.lineage, link))
-            for text in (*said, *run_warnings(recipe, state.statistics, device)):
+            for text in ready.notices:
                 ledger.tell(Notice(text))
 
         stopping = False
@@ -165,14 +150,14 @@ def fine_tune(
             return stopping or keeper.disk_full
 
         def look(epoch: int) -> Iterator[Event]:
-            if watched is not None:
-                yield from watched.look(epoch)
+            if ready.watched is not None:
+                yield from ready.watched.look(epoch)
             if probe is not None:
                 probe(epoch, Model(state.shown, keeper.card(), device, recipe.precision))
 
         finished = RunFinished("cancelled", 0, math.inf, 0.0)
         try:
-            for event in train(state, prepared.data, recipe, loss_of, device, cancelled, control, look):
+            for event in train(state, prepared.data, recipe, ready.loss_of, device, cancelled, control, look, ranks):
                 if isinstance(event, RunFinished):
                     finished = event
                 else:
@@ -212,24 +197,104 @@ def fine_tune(
     )
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A run before its first step."""
+
+    prepared: Prepared
+    notices: tuple[str, ...]
+    device: torch.device
+    state: RunState
+    loss_of: PaintedLoss
+    watched: Watched | None
+    ledger: Ledger
+    keeper: Keeper
+    record: Record
+
+
+def _set_up(
+    samples: Sequence[Sample] | SyntheticStream,
+    plan: SplitPlan | None,
+    recipe: FineTuneRecipe,
+    start: str | os.PathLike[str] | Model | None,
+    out: str | os.PathLike[str] | None,
+    on_event: Callable[[Event], None] | None,
+    cancel: CancelSignal | None,
+    resume: bool,
+    watch: npt.NDArray[Any] | None,
+    ranks: Ranks,
+    opened: ExitStack,
+) -> _Ready:
+    """Check everything, then take the folder; ``opened`` gives it back, and the random state of torch, at the end."""
+    folder = folder_to_resume(out) if resume and ranks.first else free_folder(out)
+    ledger = Ledger(on_event)
+    prepared = prepare_run(samples, plan, recipe)
+    begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
+    device = ranks.device or pick_device(recipe.device)
+    network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = begin_state(network, recipe, begun, device, ranks.world)
+    watched = None if watch is None else Watched(watch, state.shown, begun.spec, device, recipe.precision, cancel)
+    create_folder(folder)
+    loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
+    prints = fingerprints(samples, prepared)
+    card = BundleCard(
+        name=folder.name if folder else "",
+        architecture=begun.spec,
+        classes=prepared.classes,
+        colours=_colours(recipe, len(prepared.classes)),
+        spacing=prepared.spacing[-2:] if prepared.spacing else None,
+        recipe=recipe.model_dump(mode="json"),
+        start=begun.origin,
+        fingerprints=prints,
+    )
+    link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
+    card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
+    keeper = Keeper(state, card, prepared, ledger, folder)
+    facts, names = facts_of(samples, plan, prepared, card, start, network, device)
+    opened.enter_context(locked(folder))
+    opened.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+    torch.manual_seed(recipe.seed + ranks.rank)  # dropout
+    record = Record(facts, names, recipe, ledger, folder)
+    said = (*prepared.notices, *begun.notices, *seen_before(begun.lineage, link), *run_warnings(recipe, device))
+    return _Ready(prepared, said, device, state, loss_of, watched, ledger, keeper, record)
+
+
+def _check_alike(ranks: Ranks, prints: dict[str, str], network: nn.Module) -> None:
+    """Refuse processes that would not compute the same run: on several machines files may differ."""
+    if ranks.world == 1:
+        return
+    weights = [float(tensor.double().sum()) for tensor in network.state_dict().values()]
+    told = ranks.everyone((prints, weights))
+    others = [rank for rank, each in enumerate(told) if each != told[0]]
+    if others:
+        raise InputError(
+            f"process {others[0]} of this run found other images, labels or start weights than process 0; give every "
+            "machine the same files."
+        )
+
+
 def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
     """Colours of the classes: the recipe's as far as they go, then the palette's."""
     return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
 
 
-def begin_state(network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device) -> RunState:
+def begin_state(
+    network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device, world: int = 1
+) -> RunState:
     """Where a run begins, with what its recipe asks for beside the network."""
     half = resolve_precision(recipe.precision, device) is torch.float16
-    statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"])
+    statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"], world)
     return RunState(network, recipe.ema_decay, statistics, torch.amp.GradScaler(device.type, enabled=half))
 
 
-def run_warnings(recipe: FineTuneRecipe, statistics: BatchStatistics, device: torch.device) -> list[str]:
+def run_warnings(recipe: FineTuneRecipe, device: torch.device) -> list[str]:
     """Sentences about what will not be as the recipe's reader might expect."""
-    found = [statistics.sentence(min(recipe.micro_batch or recipe.batch_size, recipe.batch_size))]
+    found = []
     if recipe.precision == "float16" and not has_float16(device):
         found.append(f"The {device} has no use for float16, so the run computes in float32.")
-    return [text for text in found if text] + [
+    if recipe.compile and recipe.world > 1:
+        found.append("The network is not compiled, because several processes share the statistics of its layers.")
+    return found + [
         f"Stage '{stage.name}' gives Lion a learning rate of AdamW's size ({max(stage.rates.values()):g}); Lion's is 3 "
         "to 10 times smaller, with as much more weight decay, so the run may diverge."
         for stage in recipe.stages
