@@ -19,6 +19,7 @@ from napari_anneal.cli_data import check, split
 from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.cli_validation import calibrate, evaluate, grain_size
 from napari_anneal.errors import AnnealError
+from napari_anneal.launching import is_first
 from napari_anneal.terminal import Json, answer, progress_bar, refuse
 
 __all__ = ["app", "main"]
@@ -37,7 +38,8 @@ def main(words: list[str] | None = None) -> NoReturn:
     try:
         status = app(words, standalone_mode=False)
     except AnnealError as error:
-        print(f"napari-anneal: {error}", file=sys.stderr)
+        if is_first():
+            print(f"napari-anneal: {error}", file=sys.stderr)
         sys.exit(2)
     except typer.Abort:
         print("napari-anneal: stopped.", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_anneal.launching import is_first
 from napari_anneal.terminal import (
     Classes,
     Device,
+    Devices,
     Gold,
     GroupPattern,
     Json,
+    Nodes,
     Seed,
     SplitFile,
     answer,
@@ -24,7 +26,9 @@ from napari_anneal.terminal import (
     name_list,
     progress_bar,
     refuse,
+    remark,
     reporter,
+    shared_by,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +90,8 @@ def train(
     group_pattern: GroupPattern = None,
     seed: Seed = 0,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     controls: Annotated[
         bool, typer.Option("--controls", help="Train from scratch and with a frozen backbone beside it, and compare.")
     ] = False,
@@ -104,11 +110,15 @@ def train(
     from napari_anneal.training import ControlledRun, find_rate, fine_tune, fine_tune_with_controls, with_head_rate
     from napari_anneal.training.plan import plan_run
 
+    if controls and devices * nodes > 1:
+        refuse("--controls trains on one device; leave out --devices and --nodes, or --controls.")
+    if not (dry_run or sweep):
+        shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
-        precision=precision, ema_decay=ema, compile=compile_,
+        precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
     )  # fmt: skip
     if head_rate is not None:
         recipe = with_head_rate(recipe, head_rate)
@@ -129,8 +139,10 @@ def train(
         done = train_it(samples, plan, recipe, begin, out, on_event=reporter(advance), resume=resume)
     compared = done if isinstance(done, ControlledRun) else None
     run = done.run if isinstance(done, ControlledRun) else done
+    if not is_first():
+        return
     for text in run.notices:
-        print(text, file=sys.stderr)
+        remark(text)
     if run.out is None:
         refuse("the model could not be written.")
     best = {k: v for k, v in run.best.items() if k != "best"}
@@ -169,16 +181,19 @@ def cross_validate(
         int, typer.Option(min=1, help="Run every fold this many times, with the seeds --seed, --seed + 1, …")
     ] = 1,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     json_: Json = False,
 ) -> None:
     """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds and seeds."""
     from napari_anneal.training import cross_validate as run_folds
 
+    shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
-        precision=precision, ema_decay=ema, compile=compile_,
+        precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
     )  # fmt: skip
     plan = split_plan(samples, split, folds, gold, seed)
     with progress_bar("cross-validating") as advance:
@@ -189,7 +204,8 @@ def cross_validate(
         begin = None if start == "scratch" else start
         seeds = range(seed, seed + repeat)
         done = run_folds(samples, plan, recipe, begin, out, on_event=tell, seeds=seeds)
-    answer(json_, done.to_dict(), done.table())
+    if is_first():
+        answer(json_, done.to_dict(), done.table())
 
 
 def split_plan(
@@ -202,7 +218,7 @@ def split_plan(
         refuse("--split and --gold contradict each other; the file says what is gold.")
     plan = group_split(samples, folds, tuple(gold or ()), seed) if file is None else read_plan(file, samples)
     for text in plan.report.warnings:
-        print(text, file=sys.stderr)
+        remark(text)
     return plan
 
 
@@ -234,5 +250,5 @@ def preset_recipe(samples: Sequence[Sample], start: str, preset: str, **settings
     if chosen == "auto":
         painted = sum(1 for sample in samples for _ in sample.painted_slices())
         chosen, why = recommend(painted, pretrained=start != "scratch")
-        print(f"preset {chosen}: {why}", file=sys.stderr)
+        remark(f"preset {chosen}: {why}")
     return FineTuneRecipe.from_preset(chosen, **settings)

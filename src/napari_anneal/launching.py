@@ -6,6 +6,7 @@ Every process learns its number from the environment, by the names that torchrun
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -70,13 +71,10 @@ def launch(devices: int, nodes: int, command: Sequence[str]) -> int:
         subprocess.Popen(command, env=os.environ | place | {"LOCAL_RANK": str(rank)}) for rank in range(devices)
     ]
     with _ended(processes):
-        deadline: float | None = None
-        while any(process.poll() is None for process in processes):
-            failed = any(process.returncode for process in processes if process.returncode is not None)
-            if failed and deadline is None:
-                deadline = time.monotonic() + PATIENCE_S
-            if deadline is not None and time.monotonic() > deadline:
-                break
+        deadline = math.inf
+        while None in (statuses := [process.poll() for process in processes]) and time.monotonic() < deadline:
+            if any(statuses):
+                deadline = min(deadline, time.monotonic() + PATIENCE_S)
             time.sleep(LOOK_EVERY_S)
         for rank, process in enumerate(processes):
             if process.returncode is not None and process.returncode < 0:
@@ -129,5 +127,5 @@ def _ended(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+    while None in [process.poll() for process in processes] and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from napari_anneal.errors import AnnealError
+from napari_anneal.launching import is_first, is_launched, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Classes",
     "Device",
+    "Devices",
     "Gold",
     "GroupPattern",
     "Json",
+    "Nodes",
     "Seed",
     "SplitFile",
     "answer",
@@ -32,12 +35,21 @@ __all__ = [
     "name_list",
     "progress_bar",
     "refuse",
+    "remark",
     "reporter",
+    "shared_by",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs (or, with --device cpu, processes) that share every batch.")]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Machines that do so, --devices on each; set MASTER_ADDR, MASTER_PORT and NODE_RANK there."
+    ),
+]
 Classes = Annotated[str, typer.Option(help="Class names, comma separated, for labels 1, 2, …")]
 Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
 
@@ -79,15 +91,27 @@ def refuse(sentence: str) -> NoReturn:
     raise AnnealError(sentence)
 
 
+def remark(sentence: str) -> None:
+    """Say something beside the answer, once however many processes share the command."""
+    if is_first():
+        print(sentence, file=sys.stderr)
+
+
 def answer(as_json: bool, found: dict[str, Any], text: str) -> None:
     """Print for a person or, as the last line, for a program."""
     print(json.dumps(found) if as_json else text)
 
 
+def shared_by(devices: int, nodes: int) -> None:
+    """Start this very command once a device and end with its status; go on where this is one of those processes."""
+    if devices * nodes > 1 and not is_launched():
+        raise typer.Exit(launch(devices, nodes, [sys.executable, "-m", "napari_anneal.cli", *sys.argv[1:]]))
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Progress with time left on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not is_first():
         yield lambda done, total: None
         return
     from rich.console import Console
