@@ -16,6 +16,7 @@ from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.samples.sample import Sample
+from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
@@ -166,6 +167,7 @@ def cross_validate(
     on_event: Callable[[int, Event], None] | None = None,
     cancel: CancelSignal | None = None,
     seeds: Sequence[int] | None = None,
+    control_of: Callable[[int, int], RunControl] | None = None,
 ) -> CrossValidation:
     """Fine-tune once a fold (and seed), always from the same start, and score every model on its own validation groups.
 
@@ -186,6 +188,8 @@ def cross_validate(
     seeds
         Run every fold with each of these in place of the recipe's: how much of the spread is chance. ``None``: with the
         recipe's own.
+    control_of
+        Called with the number of a run (from 1) and of all before it begins, for what pauses or finishes that run.
 
     Raises
     ------
@@ -214,7 +218,9 @@ def cross_validate(
         one = SplitPlan((fold,), plan.gold, plan.report)
         name = f"fold-{number}" if seeds is None or len(seeds) == 1 else f"fold-{number}-seed-{seed}"
         folder = None if out is None else Path(out) / name
-        run = fine_tune(samples, one, seeded, start, folder, on_event=tell, cancel=cancel)
+        total = len(plan.folds) * len(seeds or (0,))
+        control = None if control_of is None else control_of(len(runs) + 1, total)
+        run = fine_tune(samples, one, seeded, start, folder, on_event=tell, cancel=cancel, control=control)
         if run.cancelled:
             break
         runs.append(run)

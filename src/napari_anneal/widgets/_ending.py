@@ -11,7 +11,7 @@ from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._status import clock
 
 if TYPE_CHECKING:
-    from napari_anneal.training import Cascade, ControlledRun, Run
+    from napari_anneal.training import Cascade, ControlledRun, CrossValidation, Run
 
 __all__ = ["Ending", "ending_of"]
 
@@ -38,10 +38,12 @@ class Ending:
     first: tuple[str, ...] = ()
 
 
-def ending_of(done: Run | Cascade | ControlledRun, notices: Sequence[str]) -> Ending:
+def ending_of(done: Run | Cascade | ControlledRun | CrossValidation, notices: Sequence[str]) -> Ending:
     """Offer the models of a run in *Segment* and say what came of it; ``notices`` were told on the way."""
-    from napari_anneal.training import Cascade, ControlledRun
+    from napari_anneal.training import Cascade, ControlledRun, CrossValidation
 
+    if isinstance(done, CrossValidation):
+        return _of_folds(done, notices)
     if isinstance(done, Cascade):
         return _of_cascade(done, notices)
     if isinstance(done, ControlledRun):
@@ -77,6 +79,27 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     report, warnings = found_in(last.out)
     first = (*kept, f"{cascade.lineage}.")
     return Ending(status, _mood(last), cascade.out, report, warnings, tuple(notices), first)
+
+
+def _of_folds(done: CrossValidation, notices: Sequence[str]) -> Ending:
+    """Mean ± spread over folds; the models of all folds are offered."""
+    names = [_offer(run, f"fold {number}") for number, run in enumerate(done.runs, start=1)]
+    mean, std = done.mean(), done.std()
+    figures = ", ".join(
+        f"{name} {m:.2f}" + (f" ± {s:.2f}" if s == s else "")
+        for name, m, s in zip(done.classes, mean, std, strict=True)
+        if m == m
+    )
+    seconds = sum(run.seconds for run in done.runs)
+    out = done.runs[-1].out
+    where = "" if out is None else f" Saved in {out.parent}."
+    folds = f"{len(names)} folds" if len(names) > 1 else "one fold"
+    ready = f"“{names[0]}” to “{names[-1]}” are" if len(names) > 1 else f"“{names[0]}” is"
+    status = (
+        f"Dice over {folds}, on groups never trained on: {figures}. {ready} ready in Segment "
+        f"({clock(seconds)} min).{where}"
+    )
+    return Ending(status, "good", None if out is None else out.parent, None, (), tuple(notices))
 
 
 def _offer(run: Run, arrow: str = "") -> str:

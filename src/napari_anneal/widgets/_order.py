@@ -15,12 +15,14 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
 from napari_anneal.widgets._draft import Draft
+from napari_anneal.widgets._fold_table import FoldStarted
+from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitOrder
 from napari_anneal.widgets._sweep_panel import SweepStep, Swept
 from napari_anneal.widgets._watch import WatchedSlice
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
-    from napari_anneal.training import Cascade, ControlledRun, FineTuneRecipe, Run, RunControl
+    from napari_anneal.training import Cascade, ControlledRun, CrossValidation, FineTuneRecipe, Run, RunControl
     from napari_anneal.training.runs import RunRecord
     from napari_anneal.validation import SplitPlan
 
@@ -55,6 +57,7 @@ class Order:
     plan: SplitPlan | None = None
     resume: bool = False
     controls: bool = False
+    split: SplitOrder | None = None
 
     def is_synthetic(self, arrow: str) -> bool:
         """Whether an arrow of the cascade, or the run (``""``), learns from the stream."""
@@ -64,7 +67,9 @@ class Order:
         """Colours of the classes in that arrow."""
         return STREAM_COLOURS if self.is_synthetic(arrow) else self.colours
 
-    def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Run | Cascade | ControlledRun:
+    def carry_out(
+        self, report: Callable[[Any], None], cancel: threading.Event
+    ) -> Run | Cascade | ControlledRun | CrossValidation:
         """Train, on the worker's thread."""
         from napari_anneal.training import cascade, fine_tune, fine_tune_with_controls
 
@@ -78,14 +83,37 @@ class Order:
         }
         if self.data == CASCADE:
             first, then = self._recipe(of_stream=True), self._recipe(of_stream=False)
-            done = cascade(self.samples, self.plan, then, first, self.stream, **common)
+            plan = self.plan if self.split is None else self.split.plan(self.samples)
+            done = cascade(self.samples, plan, then, first, self.stream, **common)
             return dataclasses.replace(done, runs=tuple(map(_at_full_speed, done.runs)))
         source = self.stream if self.stream is not None else self.samples
+        plan = self.plan
+        if self.split is not None and self.stream is None and self.given is None:
+            plan = self.split.plan(self.samples)
+            if plan is not None and self.split.kind == ALL_FOLDS:
+                return self._cross_validate(plan, report, cancel)
         recipe = self.given or self._recipe(of_stream=self.stream is not None)
         if self.controls:
-            compared = fine_tune_with_controls(source, self.plan, recipe, **common)
+            compared = fine_tune_with_controls(source, plan, recipe, **common)
             return dataclasses.replace(compared, run=_at_full_speed(compared.run))
-        return _at_full_speed(fine_tune(source, self.plan, recipe, control=self.control, **common))
+        return _at_full_speed(fine_tune(source, plan, recipe, control=self.control, **common))
+
+    def _cross_validate(
+        self, plan: SplitPlan, report: Callable[[Any], None], cancel: threading.Event
+    ) -> CrossValidation:
+        """One run a fold."""
+        from napari_anneal.training import RunControl, cross_validate
+
+        def begin(number: int, total: int) -> RunControl:
+            control = RunControl()
+            report(FoldStarted(number, total, f"fold {number}", control))
+            return control
+
+        done = cross_validate(
+            self.samples, plan, self._recipe(of_stream=False), self.start, self.out,
+            on_event=lambda _, event: report(event), cancel=cancel, control_of=begin,
+        )  # fmt: skip
+        return dataclasses.replace(done, runs=tuple(map(_at_full_speed, done.runs)))
 
     def sweep(self, report: Callable[[Any], None], cancel: threading.Event) -> Swept:
         """Try learning rates, on the worker's thread; of a cascade, those of the run on the images."""
@@ -101,9 +129,8 @@ class Order:
             report(SweepStep(rate, loss, done, SWEEP_STEPS))
 
         source = self.stream if of_stream else self.samples
-        return Swept(
-            recipe, find_rate(source, self.plan, recipe, self.start, steps=SWEEP_STEPS, cancel=cancel, watch=tell)
-        )
+        plan = None if of_stream or self.split is None else self.split.plan(self.samples)
+        return Swept(recipe, find_rate(source, plan, recipe, self.start, steps=SWEEP_STEPS, cancel=cancel, watch=tell))
 
     def _recipe(self, of_stream: bool) -> FineTuneRecipe:
         """Recipe of the run on the stream, or on the images."""

@@ -90,9 +90,11 @@ class PlanPanel(QWidget):
         """Show a plan."""
         self.shown = planned
         plan, recipe = planned.plan, planned.recipe
-        time = "" if plan.minutes is None else f" · about {_minutes(plan.minutes)}"
+        time = "" if plan.minutes is None else f" · about {_minutes(plan.minutes * planned.runs)}"
         # Stages are told apart by their names here; the plot shows how long each takes.
         said = f"{plan.steps} steps ({plan.steps_per_epoch} an epoch){time} · about {readable_bytes(plan.memory_bytes)}"
+        if planned.runs > 1:
+            said = f"{planned.runs} runs, one a fold, each of {said}"
         if planned.why:
             said = f"{planned.why}\n{said}"
         self._say(f"{said} of memory on {plan.device}")

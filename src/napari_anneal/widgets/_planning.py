@@ -49,11 +49,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, the recipe that it is of, and why this preset (empty unless it was chosen by the number of labels)."""
+    """A plan, its recipe, why this preset (empty unless chosen by the number of labels), and how many such runs."""
 
     plan: RunPlan
     recipe: FineTuneRecipe
     why: str
+    runs: int = 1
 
 
 @cache
@@ -174,7 +175,7 @@ class Planning(QObject):
             plan = self._planner.plan(
                 split, recipe, request.start, measure, lambda done, total: report((done, total)), cancel
             )
-            return Planned(plan, recipe, why)
+            return Planned(plan, recipe, why, 1 if split is None else len(split.folds))
 
     def _deliver(self, planned: Planned) -> None:
         if not self._again:

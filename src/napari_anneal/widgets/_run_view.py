@@ -86,7 +86,7 @@ class RunView(QWidget):
         seen = [e for e in events if type(e).__name__ == "Predicted"]
         for event in events:
             kind = type(event).__name__
-            if kind in ("ArrowStarted", "ComparedRunStarted"):
+            if kind in ("ArrowStarted", "ComparedRunStarted", "FoldStarted"):
                 self._next_run(event, compared=kind == "ComparedRunStarted")
             elif kind == "RunStarted":
                 self._started(event)

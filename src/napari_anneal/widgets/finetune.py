@@ -16,8 +16,9 @@ from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
+from napari_anneal.widgets._fold_table import FoldTable
 from napari_anneal.widgets._form import Form, fold, form_layout
-from napari_anneal.widgets._layers import colours_of, is_gold, made_as, sample_from_layers, snapshot
+from napari_anneal.widgets._layers import colours_of, group_of, is_gold, made_as, sample_from_layers, snapshot
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
 from napari_anneal.widgets._outcome import Outcome
@@ -29,6 +30,7 @@ from napari_anneal.widgets._recipe_choice import RecipeChoice
 from napari_anneal.widgets._recipe_settings import RecipeSettings
 from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._runs_panel import RunsPanel
+from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitChoice, without_gold_groups
 from napari_anneal.widgets._stream_source import StreamSource
 from napari_anneal.widgets._sweep_panel import Swept
 from napari_anneal.widgets._watch import WATCHED, WatchChoice
@@ -66,6 +68,8 @@ class FineTuneWidget(Form):
         self.preset, self.epochs, self.optimizer = self.choice.preset, self.choice.epochs, self.choice.optimizer
         self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
         self.row("Epochs", self.epochs, "Length of the run over all stages; it may end early (patience).")
+        self.split = SplitChoice(lambda: [pair.image for pair in self.pairs.pairs])
+        self.row("Validate on", self.split, self.split.tip)
         self.watch = WatchChoice(viewer)
         self.row("Watch", self.watch, self.watch.tip)
         self.controls = QCheckBox("scratch, feature extraction (3 × as long)")
@@ -80,6 +84,8 @@ class FineTuneWidget(Form):
         self.body.addWidget(fold("More settings", self.more, "Optimizer, loss, batch, stopping, network, output …"))
         self.view = RunView(viewer, self.bar)
         self.body.addWidget(self.view, 1)
+        self.fold_table = FoldTable()
+        self.body.addWidget(self.fold_table)
         self.runs = RunsPanel(lambda: Path(self.folder.text()).expanduser())
         self.runs_fold = fold("Runs", self.runs, "Runs in the folder where models are saved: compare, run again, use.")
         self.runs_fold.toggled.connect(self._on_runs_fold)
@@ -104,6 +110,8 @@ class FineTuneWidget(Form):
         """Groups may have been assigned in *Grouped split* since this form was last seen."""
         super().showEvent(event)
         self.pairs.refresh_groups()
+        self.split.refresh()
+        self.planning.ask()
 
     def _build_planning(self) -> None:
         """Plan the run anew whenever something changes that it depends on."""
@@ -124,6 +132,7 @@ class FineTuneWidget(Form):
         self.classes.counted.connect(self._on_paint)
         for changed in (
             self.choice.changed,
+            self.split.changed,
             self.data.changed,
             self.data.stream.currentIndexChanged,
             self.pairs.changed,
@@ -179,6 +188,8 @@ class FineTuneWidget(Form):
     def _show_source(self) -> None:
         self.pairs.setVisible(self.data.images)
         self.classes.setVisible(self.data.images)
+        for part in (self.split, self.fields.labelForField(self.split)):
+            part.setVisible(self.data.images)
         self.controls.setEnabled(self.data.value != CASCADE)
 
     def _on_pairs(self) -> None:
@@ -213,11 +224,17 @@ class FineTuneWidget(Form):
                     f"Image {pair.image.name!r} with {pair.labels.name!r} is listed twice; remove one row."
                 )
             chosen.append(pair)
+        chosen, of_gold = without_gold_groups(chosen, self._gold_groups())
+        gold += of_gold
         if not chosen:
             what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
             raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
         self._notices = [f"Left out as gold: {', '.join(gold)}."] if gold else []
         return chosen
+
+    def _gold_groups(self) -> set[str]:
+        """Groups of the images in the viewer that are marked as gold."""
+        return {group_of(layer) for layer in self.viewer.layers if is_gold(layer)} - {""}
 
     def samples(self) -> list[Sample]:
         """What the rows hold now, copied; gold images are left out.
@@ -245,9 +262,16 @@ class FineTuneWidget(Form):
             if images
             else (source, draft.settings["patch"])
         )
-        return Request(version, shots, stream, self.classes.typed_names, draft, self.start.value(), lambda _: None)
+        split = self.split.ordered([pair.image for pair in pairs], int(draft.settings["seed"]))
+        return Request(version, shots, stream, self.classes.typed_names, draft, self.start.value(), split.plan)
 
     def _run(self) -> None:
+        if self.data.images and self.split.kind.currentData() == ALL_FOLDS:
+            beside = "A cascade" if self.data.value == CASCADE else "Controls" if self.controls.isChecked() else ""
+            if beside:
+                raise InputError(
+                    f"{beside} cannot be trained on every fold in turn; validate on one fold, or held out."
+                )
         self._carry_out(self._order(self.data.value))
 
     def run_again(self, record: RunRecord) -> None:
@@ -289,7 +313,8 @@ class FineTuneWidget(Form):
         draft = self.choice.draft
         source = self.data.source if data != IMAGES else None
         self._notices = []
-        samples = self.samples() if data != SYNTHETIC else []
+        pairs = self.pairs_to_use() if data != SYNTHETIC else []
+        samples = self.samples() if pairs else []
         labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
         name = samples[0].name if samples else "synthetic"
         return Order(
@@ -304,10 +329,12 @@ class FineTuneWidget(Form):
             watch=self.watch.ordered(),
             control=RunControl(),
             controls=self.controls.isChecked() and data != CASCADE,
+            split=self.split.ordered([pair.image for pair in pairs], int(draft.settings["seed"])),
         )
 
     def _carry_out(self, order: Order) -> None:
         self.outcome.clear()
+        self.fold_table.setVisible(False)
         self.view.begin(order, self._notices)
         self._launch_alone(order.carry_out, self._trained, "Preparing the run …")
 
@@ -347,7 +374,11 @@ class FineTuneWidget(Form):
 
     def _trained(self, done: Any) -> None:
         """The run is over: name its models, offer them in *Segment*, and say what came of it."""
+        from napari_anneal.training import CrossValidation
+
         self.view.finish(done)
+        if isinstance(done, CrossValidation):
+            self.fold_table.show_result(done)
         ending = ending_of(done, self.view.notices)
         self.bar.say(ending.status, ending.mood)
         self.outcome.show_outcome(ending)

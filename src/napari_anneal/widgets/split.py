@@ -192,8 +192,8 @@ class SplitWidget(Form):
     def _remember(self) -> None:
         for row, entry in enumerate(self.entries):
             for layer in (entry.image, entry.labels):
-                if layer is not None:
-                    remember(layer, group=self.group(row), gold=self.gold(row))
+                if layer is not None:  # folds that were shown before are of other groups
+                    remember(layer, group=self.group(row), gold=self.gold(row), fold=None)
 
     def _guess(self) -> None:
         self.table.blockSignals(True)
@@ -258,6 +258,10 @@ class SplitWidget(Form):
         self.launch(work, lambda plan: self._show(plan, samples), "Splitting …")
 
     def _show(self, plan: Any, samples: list[Sample]) -> None:
+        for index, entry in enumerate(self.entries):
+            if entry.image is not None:
+                place = next((k for k, fold in enumerate(plan.folds, start=1) if index in fold.val), None)
+                remember(entry.image, fold=None if place is None else (place, len(plan.folds)))
         self.matrix.show_plan(plan, [s.name for s in samples], [s.group for s in samples])
         self.matrix.setVisible(True)
         groups = len({s.group or f"\0{i}" for i, s in enumerate(samples)})
