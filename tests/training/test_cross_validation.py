@@ -11,7 +11,7 @@ from painted_halves import SMALL, specimen
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference import load_model
-from napari_anneal.training import CrossValidation, FineTuneRecipe, cross_validate
+from napari_anneal.training import CrossValidation, FineTuneRecipe, RunControl, cross_validate
 from napari_anneal.training.events import EpochDone
 from napari_anneal.validation import ImageScores, Report, SplitPlan, evaluate, group_interval, group_split
 
@@ -124,3 +124,18 @@ def test_a_plan_without_folds_is_refused_and_no_plan_makes_one(samples, plan):
     with pytest.raises(InputError, match="no folds"):
         cross_validate(samples, SplitPlan((), plan.gold, plan.report), RECIPE)
     assert len(cross_validate(samples[:2], recipe=RECIPE)) == 2
+
+
+def test_every_run_has_a_control_of_its_own(samples, plan):
+    asked = []
+
+    def control_of(number, total):
+        asked.append((number, total))
+        control = RunControl()
+        if number == 2:
+            control.finish()
+        return control
+
+    result = cross_validate(samples, plan, RECIPE, control_of=control_of)
+    assert asked == [(k, 4) for k in (1, 2, 3, 4)]
+    assert [run.reason == "finished" for run in result] == [False, True, False, False]
