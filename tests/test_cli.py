@@ -226,6 +226,37 @@ def test_controls_are_trained_beside_the_run_and_compared(folder, model, tmp_pat
     assert (tmp_path / "a" / "controls" / "scratch" / "model").is_dir()
 
 
+def test_locked_gold_is_left_out_everywhere_and_opened_once_by_name(folder, model, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    refused(anneal("split", data, "--folds", 2, "--lock"), "no image is named as gold")
+    last_json(anneal("split", data, "--folds", 2, "--gold", "specimen2", "--lock", "--json"))
+    assert last_json(anneal("split", data, "--folds", 2, "--json"))["gold"] == ["s2"]
+    words = ("--start", "scratch", "--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "--dry-run")
+    plan = last_json(anneal("train", data, *words, "--preset", "auto", "--json"))
+    assert {*plan["train"], *plan["validation"]} == {"s0", "s1", "s3"}
+    done = anneal("evaluate", model, data, "--json")
+    assert [image["name"] for image in last_json(done)["images"]] == ["s0", "s1", "s3"]
+    assert "left out, because it is gold: s2" in done.stderr
+    refused(anneal("evaluate", model, data, "--gold", "nobody"), "gold group 'nobody'")
+    refused(anneal("evaluate", "voronoi", data, "--gold", "specimen2"), "saved bundle")
+    # The model of these tests was trained on all four specimens, this one too.
+    refused(anneal("evaluate", model, data, "--gold", "specimen2"), "trained or judged on s2")
+    clean = last_json(
+        anneal(
+            *("train", data, "--out", tmp_path / "run", "--start", "scratch", "--preset", "scratch"),
+            *("--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "--batch", 2, "--json"),
+        )
+    )["model"]
+    words = ("evaluate", clean, data, "--gold", "specimen2", "--who", "A. Person", "--json")
+    first, second = last_json(anneal(*words)), last_json(anneal(*words))
+    assert ([image["name"] for image in first["images"]], first["opening"], first["mark"]) == (["s2"], 1, None)
+    assert second["opening"] == 2
+    assert second["mark"].startswith("Not gold any more: opened once before")
+    (data / "gold-ledger.jsonl").unlink()
+    refused(anneal(*words), "is gone")
+
+
 def test_models_lists_what_is_shipped():
     assert "voronoi" in last_json(anneal("models", "--json"))
 

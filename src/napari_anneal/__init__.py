@@ -30,6 +30,7 @@ _HOME = {
     "grain_size": "validation",
     "group_split": "validation",
     "load_model": "inference",
+    "open_gold": "inference",
     "read_samples": "samples",
     "synthesize": "synthesis",
 }
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from napari_anneal.errors import AnnealError as AnnealError
     from napari_anneal.inference import Model as Model
     from napari_anneal.inference import load_model as load_model
+    from napari_anneal.inference import open_gold as open_gold
     from napari_anneal.samples import Sample as Sample
     from napari_anneal.samples import read_samples as read_samples
     from napari_anneal.synthesis import Appearance as Appearance

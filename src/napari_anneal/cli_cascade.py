@@ -25,7 +25,18 @@ from napari_anneal.cli_training import (
     fold_plan,
     preset_recipe,
 )
-from napari_anneal.terminal import Classes, Device, Gold, Json, Seed, answer, name_list, progress_bar, refuse
+from napari_anneal.terminal import (
+    Classes,
+    Device,
+    Gold,
+    Json,
+    Seed,
+    answer,
+    grouped_samples,
+    name_list,
+    progress_bar,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,13 +96,12 @@ def cascade(
     From a model (a bundle or a shipped one) the synthetic arrow is left out unless --synthetic or --set ask for it.
     Name --classes as the synthetic ones (grain,boundary) where they mean the same, so that the head is kept.
     """
-    from napari_anneal.samples import read_samples
     from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.synthesis.recipe_file import read_recipe, recipe_from_words
     from napari_anneal.training import Arrow, run_arrows
     from napari_anneal.training.arrows import cascade_arrows, is_model, plan_arrows, recipe_of_synthetic
 
-    samples = read_samples(folder)
+    samples = grouped_samples(folder, None, gold)
     begin = None if start == "scratch" else start
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, steps_per_epoch=steps, classes=name_list(classes),
@@ -103,7 +113,7 @@ def cascade(
         asked = recipe_from_words(words, ranges=True) if synthetic is None else read_recipe(synthetic, words)
         stream = SyntheticStream.in_patches(asked.recipe, seed if asked.seed is None else asked.seed, patch)
         first = recipe_of_synthetic(recipe, stream, begin, synthetic_epochs, steps_per_epoch=synthetic_steps)
-    others = {place.resolve().name: read_samples(place) for place in then or ()}
+    others = {place.resolve().name: grouped_samples(place, None, gold) for place in then or ()}
     groups = {place: _groups(given) for place, given in ((str(folder), samples), *others.items())}
     for name in gold or ():
         if not any(name in there for there in groups.values()):

@@ -44,16 +44,25 @@ def split(
         Path | None, typer.Option(help="Write the split here as JSON, for train --split and cross-validate --split.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier split.")] = False,
+    lock: Annotated[
+        bool,
+        typer.Option(
+            "--lock", help="Lock the gold in the folder's gold.json: no command reads it again but evaluate --gold."
+        ),
+    ] = False,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Show who would train and who would validate in every fold; groups never end up on both sides."""
+    from napari_anneal.samples.gold import lock_folder
     from napari_anneal.validation import group_split, plan_to_dict, write_plan
     from napari_anneal.validation.splits import METHODS
 
     chosen = known(method, METHODS, "method of splitting")
     samples = grouped_samples(folder, group_pattern)
     plan = group_split(samples, folds, tuple(gold or ()), seed, method=chosen, share=share)
+    if lock:
+        lock_folder(folder, samples, plan.gold)
     if out is not None:
         write_plan(plan, samples, out, overwrite)
     answer(json_, plan_to_dict(plan, samples), f"{plan.report}" + (f"\nsplit written to {out}" if out else ""))

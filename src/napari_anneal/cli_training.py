@@ -114,7 +114,7 @@ def train(
         refuse("--controls trains on one device; leave out --devices and --nodes, or --controls.")
     if not (dry_run or sweep):
         shared_by(devices, nodes)
-    samples = grouped_samples(folder, group_pattern)
+    samples = grouped_samples(folder, group_pattern, gold)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
@@ -189,7 +189,7 @@ def cross_validate(
     from napari_anneal.training import cross_validate as run_folds
 
     shared_by(devices, nodes)
-    samples = grouped_samples(folder, group_pattern)
+    samples = grouped_samples(folder, group_pattern, gold)
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
@@ -243,12 +243,13 @@ def fold_plan(
 
 def preset_recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:
     """Recipe of a preset, or of the one that fits the number of labelled images, which is then said."""
+    from napari_anneal.samples import is_locked
     from napari_anneal.training import PRESETS, FineTuneRecipe, recommend
 
     chosen = known(preset, (*PRESETS, "auto"), "preset")
     known(settings["optimizer"], ("adamw", "adam", "sgd", "lion"), "optimizer")
     if chosen == "auto":
-        painted = sum(1 for sample in samples for _ in sample.painted_slices())
+        painted = sum(1 for sample in samples if not is_locked(sample) for _ in sample.painted_slices())
         chosen, why = recommend(painted, pretrained=start != "scratch")
         remark(f"preset {chosen}: {why}")
     return FineTuneRecipe.from_preset(chosen, **settings)

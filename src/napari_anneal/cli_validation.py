@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,7 @@ __all__ = ["calibrate", "evaluate", "grain_size"]
 
 # Networks leave gaps in boundaries, and each makes one grain of two.
 PREDICTED_GAPS_PX = 12.0
+LEDGER = "gold-ledger.jsonl"
 
 ModelName = Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")]
 
@@ -35,14 +38,28 @@ def evaluate(
         bool, typer.Option("--controls", help="Classical methods beside it, fitted on the groups not evaluated.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(help="Open this gold group (repeat): with a final, saved model; it is written to the ledger."),
+    ] = None,
+    who: Annotated[str | None, typer.Option(help="Who opens gold (default: the name of your account).")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Ledger of gold openings (default: gold-ledger.jsonl in the folder).")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Score a model on painted images: per class, per image, mean, spread, interval."""
-    from napari_anneal.inference import load_model
+    """Score a model on painted images: per class, per image, mean, spread, interval; or, once, on gold."""
+    from napari_anneal.inference import load_model, opened_before
     from napari_anneal.validation import ALL_METRICS
     from napari_anneal.validation import evaluate as score
 
-    painted = _painted(folder)
+    book = ledger or folder / LEDGER
+    if gold:
+        if groups or controls or tolerance_um is not None:
+            refuse("--gold scores the gold groups alone; leave out --groups, --controls and --tolerance-um.")
+        _open(model, folder, gold, who, book, ALL_METRICS if metrics == ["all"] else metrics, tolerance, csv, json_)
+        return
+    painted = _not_gold(_painted(folder))
     chosen = [s for s in painted if not groups or s.group in groups]
     if not chosen:
         refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
@@ -59,9 +76,54 @@ def evaluate(
             controls_from=others,
             progress=advance,
         )
+    report = replace(report, mark=opened_before(chosen, book))
     if csv is not None:
         _write(csv, report.to_csv())
     answer(json_, report.to_dict(), report.table())
+
+
+def _open(
+    model: str,
+    folder: Path,
+    gold: list[str],
+    who: str | None,
+    ledger: Path,
+    metrics: Sequence[str] | None,
+    tolerance: float,
+    csv: Path | None,
+    json_: bool,
+) -> None:
+    """Open gold deliberately, and say what that means."""
+    import getpass
+
+    from napari_anneal.inference import open_gold
+    from napari_anneal.validation import SplitPlan, SplitReport
+    from napari_anneal.validation.splits import check_gold
+
+    samples = _painted(folder)
+    names = check_gold(gold, samples)
+    chosen = tuple(i for i, sample in enumerate(samples) if sample.group.strip() in names)
+    plan = SplitPlan((), chosen, SplitReport((), (), names, (), ()))
+    with progress_bar("opening gold") as advance:
+        opening = open_gold(
+            model, samples, plan, who=who or getpass.getuser(), ledger=ledger, metrics=metrics, tolerance=tolerance,
+            progress=advance,
+        )  # fmt: skip
+    if csv is not None:
+        _write(csv, opening.report.to_csv())
+    print(opening.sentence, file=sys.stderr)
+    answer(json_, opening.report.to_dict() | {"opening": opening.number}, opening.report.table())
+
+
+def _not_gold(samples: list[Sample]) -> list[Sample]:
+    """The samples that are not locked; which ones are is said."""
+    from napari_anneal.samples import is_locked
+
+    closed = [sample.name for sample in samples if is_locked(sample)]
+    if closed:
+        shown = ", ".join(closed[:5]) + (f" and {len(closed) - 5} more" if len(closed) > 5 else "")
+        print(f"left out, because it is gold: {shown}; --gold opens it.", file=sys.stderr)
+    return [sample for sample in samples if not is_locked(sample)]
 
 
 def calibrate(

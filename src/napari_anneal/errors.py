@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AnnealError", "BundleError", "InputError", "OutputError", "StartError"]
+__all__ = ["AnnealError", "BundleError", "GoldError", "InputError", "LedgerError", "OutputError", "StartError"]
 
 
 class AnnealError(Exception):
@@ -23,3 +23,11 @@ class BundleError(AnnealError, ValueError):
 
 class StartError(AnnealError):
     """The weights a run should start from cannot be had (no network, no such file, another architecture)."""
+
+
+class GoldError(AnnealError):
+    """Something asked for the pixels or labels of a gold specimen, which are set aside for one look at the end."""
+
+
+class LedgerError(AnnealError):
+    """The record of who opened the gold set was edited, shortened or deleted."""

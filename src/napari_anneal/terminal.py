@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -65,13 +65,16 @@ SplitFile = Annotated[
 ]
 
 
-def grouped_samples(folder: Path, pattern: str | None) -> list[Sample]:
-    """Read a folder; with a pattern the groups come from the names, and not from groups.csv."""
-    from napari_anneal.samples import read_samples
+def grouped_samples(folder: Path, pattern: str | None, gold: Sequence[str] | None = None) -> list[Sample]:
+    """Read a folder and lock its gold groups; with a pattern the groups come from the names, not from groups.csv."""
+    from napari_anneal.samples import lock, read_samples
     from napari_anneal.validation import grouped_by_name
 
     samples = read_samples(folder)
-    return samples if pattern is None else grouped_by_name(samples, pattern)
+    if pattern is not None:
+        samples = grouped_by_name(samples, pattern)
+    names = {name.strip() for name in gold or ()}
+    return [lock(sample) if sample.group.strip() in names else sample for sample in samples]
 
 
 def name_list(text: str) -> tuple[str, ...]:

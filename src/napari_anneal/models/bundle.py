@@ -27,7 +27,7 @@ from napari_anneal.models.card import SCHEMA_VERSION, BundleCard
 from napari_anneal.models.lineage import weights_file
 from napari_anneal.samples.placing import put_in_place, remove, why_not_written
 
-__all__ = ["is_bundle", "load_bundle", "read_card", "replace_card", "save_bundle"]
+__all__ = ["bundle_hash", "is_bundle", "load_bundle", "read_card", "replace_card", "save_bundle"]
 
 WEIGHTS, CARD, SAMPLE, SUMS = "model.safetensors", "bundle.json", "sample.npz", "SHA256SUMS"
 # Generous for every encoder timm has, small enough that a hostile file cannot fill the memory.
@@ -140,6 +140,17 @@ def read_card(path: str | os.PathLike[str]) -> BundleCard:
         As ``load_bundle``, for what concerns the card.
     """
     return _parse_card(_read_checked(Path(path), (CARD,))[CARD], Path(path))
+
+
+def bundle_hash(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a bundle: of its ``SHA256SUMS``, which fixes every other file of it.
+
+    Raises
+    ------
+    BundleError
+        As ``load_bundle``: the files are checked against that list.
+    """
+    return hashlib.sha256(_read_checked(Path(path), (CARD, WEIGHTS, SAMPLE))[SUMS]).hexdigest()
 
 
 def load_bundle(path: str | os.PathLike[str]) -> tuple[nn.Module, BundleCard]:

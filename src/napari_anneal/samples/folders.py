@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.gold import lock, read_gold_file
 from napari_anneal.samples.image_files import is_readable, natural_order, read_image, stem
 from napari_anneal.samples.sample import Sample
 
@@ -44,7 +45,8 @@ class Listing:
 def read_samples(folder: str | Path) -> list[Sample]:
     """Read every image of a folder with its labels, group and pixel size, in the order of their names.
 
-    Images without labels come back with ``labels=None``. Labels count from 1; 0 = not painted.
+    Gold (see ``gold.json`` and `samples.gold`) comes back locked: its pixels cannot be read. Images without labels come
+    back with ``labels=None``. Labels count from 1; 0 = not painted.
 
     Raises
     ------
@@ -55,7 +57,9 @@ def read_samples(folder: str | Path) -> list[Sample]:
     listing = list_folder(folder)
     if listing.problems:
         raise InputError(listing.problems[0].sentence)
-    return [read_listed(listing, name) for name in listing.images]
+    gold = read_gold_file(folder)
+    samples = [read_listed(listing, name) for name in listing.images]
+    return [lock(sample) if gold is not None and gold.covers(sample) else sample for sample in samples]
 
 
 def list_folder(folder: str | Path) -> Listing:

@@ -22,6 +22,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
 from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits
+from napari_anneal.validation.splits import most_folds
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -200,8 +201,7 @@ def cross_validate(
     """
     samples = list(samples)
     if plan is None:
-        groups = {sample.group or sample.name for sample in samples if sample.labels is not None}
-        plan = group_split(samples, folds=max(2, min(5, len(groups))), seed=recipe.seed if recipe else 0)
+        plan = group_split(samples, folds=max(2, min(5, most_folds(samples))), seed=recipe.seed if recipe else 0)
     if not plan.folds:
         raise InputError("the plan has no folds, so there is nothing to cross-validate; make it with folds=2 or more.")
     if seeds is not None and (not seeds or len(set(seeds)) != len(seeds)):

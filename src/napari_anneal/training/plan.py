@@ -7,7 +7,7 @@ stages costs milliseconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from napari_anneal.devices import free_bytes, pick_device
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.models.starts import Start
+from napari_anneal.samples.gold import is_locked
 from napari_anneal.samples.patches import prepare_slices
 from napari_anneal.samples.placing import readable_bytes
 from napari_anneal.samples.sample import Sample
@@ -71,13 +72,13 @@ class Planner:
         """Number of painted images or slices; 0 for a stream."""
         if isinstance(self._given, SyntheticStream):
             return 0
-        return sum(1 for i in range(len(self._given)) for _ in self._sample(i).painted_slices())
+        return sum(1 for sample in self._free() for _ in sample.painted_slices())
 
     def classes(self) -> int:
         """Highest label painted."""
         if isinstance(self._given, SyntheticStream):
             return 2
-        parts = (part for i in range(len(self._given)) for part in self._sample(i).painted_slices())
+        parts = (part for sample in self._free() for part in sample.painted_slices())
         return max((int(part.labels.max()) for part in parts), default=0)
 
     def plan(
@@ -111,9 +112,17 @@ class Planner:
             describe_groups(begun.network),
         )
 
+    def _free(self) -> Iterator[Sample]:
+        """The samples that are not locked gold."""
+        for index, given in enumerate(() if isinstance(self._given, SyntheticStream) else self._given):
+            if not is_locked(given):
+                yield self._sample(index)
+
     def _sample(self, index: int) -> Sample:
         """The sample with its painted slices alone; as given where it cannot be read: the run's own checks say why."""
         assert not isinstance(self._given, SyntheticStream)
+        if is_locked(self._given[index]):
+            return self._given[index]
         if index not in self._condensed:
             given = self._given[index]
             try:

@@ -7,9 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from napari_anneal.models.lineage import Link
+from napari_anneal.samples.fingerprints import painted_fingerprint
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import MicrostructureRecipe, RecipeRanges, SyntheticStream
 from napari_anneal.training.recipe import FineTuneRecipe
@@ -97,15 +96,7 @@ def stream_from_data(told: dict[str, Any]) -> SyntheticStream:
 
 
 def _of_samples(samples: Sequence[Sample], indices: Sequence[int]) -> dict[str, str]:
-    prints = {}
-    for index in indices:
-        digest = hashlib.sha256()
-        for part in samples[index].painted_slices():
-            for array in (part.image, part.labels):
-                digest.update(f"{array.shape}{array.dtype}".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
-        prints[_name(samples, index)] = digest.hexdigest()
-    return prints
+    return {_name(samples, index): painted_fingerprint(samples[index]) for index in indices}
 
 
 def _name(samples: Sequence[Sample], index: int) -> str:

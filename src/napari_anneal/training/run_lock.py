@@ -1,19 +1,12 @@
-"""One run a folder: a lock file that names its process, and that a process which is gone holds no longer."""
+"""One run a folder."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
-from napari_anneal.errors import OutputError
-from napari_anneal.samples.placing import remove
+from napari_anneal.samples.lock_file import is_held, lock_file
 
 __all__ = ["LOCK", "is_locked", "locked"]
 
@@ -32,42 +25,10 @@ def locked(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    path = folder / LOCK
-    while True:
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            if _is_held(path):
-                raise OutputError(
-                    f"another run is writing to {folder}; wait for it or choose another folder."
-                ) from None
-            remove(path)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
-    with os.fdopen(handle, "w") as file:
-        me = psutil.Process()
-        json.dump({"pid": me.pid, "started": me.create_time(), "host": socket.gethostname()}, file)
-    try:
+    with lock_file(folder / LOCK, f"another run is writing to {folder}; wait for it or choose another folder."):
         yield
-    finally:
-        remove(path)
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a run is writing to this folder now."""
-    return (folder / LOCK).exists() and _is_held(folder / LOCK)
-
-
-def _is_held(path: Path) -> bool:
-    """Whether the process that made the lock still runs; on another machine nobody can tell, so it counts as held."""
-    try:
-        holder = json.loads(path.read_text())
-        if holder["host"] != socket.gethostname():
-            return True
-        return bool(abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) < 1)
-    except (psutil.NoSuchProcess, FileNotFoundError):
-        return False
-    except (ValueError, KeyError, OSError):
-        # Being written this moment, or cut off by a power failure: who is alive finishes it within a second.
-        return time.time() - path.stat().st_mtime < 5 if path.exists() else False
+    return (folder / LOCK).exists() and is_held(folder / LOCK)

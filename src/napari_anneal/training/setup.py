@@ -24,6 +24,7 @@ from napari_anneal.models.starts import (
     start_from_imagenet,
     start_from_scratch,
 )
+from napari_anneal.samples.gold import lock
 from napari_anneal.samples.patches import PatchSampler, PreparedSlice, painted_tiles, prepare_slices
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
@@ -34,6 +35,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_facts import JudgedBy
 from napari_anneal.training.validation_budget import validation_budget
 from napari_anneal.validation import SplitPlan
+from napari_anneal.validation.gold_free import gold_free
 
 __all__ = ["Prepared", "prepare_run", "resolve_start"]
 
@@ -78,6 +80,9 @@ def prepare_run(
     if not samples:
         raise InputError("no samples were given; add at least one image with painted labels.")
     notices: list[str] = []
+    if plan is not None:
+        # Nothing below can read gold, whatever it does with the samples.
+        samples = [lock(sample) if i in plan.gold else sample for i, sample in enumerate(samples)]
     train, validation, by_paint = _choose(samples, plan, recipe, notices)
     channels = _one_channel_count(samples, [*train, *validation])
     slices = prepare_slices(samples, train)
@@ -184,12 +189,15 @@ def _choose(
                 "very samples."
             )
         return list(fold.train), list(fold.val), False
-    labelled = [i for i, sample in enumerate(samples) if sample.labels is not None]
+    free, said = gold_free(samples)
+    notices += [said] * bool(said)
+    labelled = [i for i in free if samples[i].labels is not None]
     if not labelled:
         raise InputError("none of the samples has labels; paint a few strokes of each class first.")
     highest = max(int(np.max([part.labels.max() for part in samples[i].painted_slices()] or [0])) for i in labelled)
-    split = hold_out_groups(samples, range(1, highest + 1), recipe.seed)
+    split = hold_out_groups([samples[i] for i in free], range(1, highest + 1), recipe.seed)
     if split is not None:
+        split = [free[i] for i in split[0]], [free[i] for i in split[1]]
         held = sorted({samples[i].group or samples[i].name or f"sample {i}" for i in split[1]})
         notices.append(f"Validated on {', '.join(held)}, which the network never trains on.")
         return *split, False

@@ -78,6 +78,8 @@ class Report:
         Of the boundary figures, as text with its unit.
     controls
         By name: the classical control with its parameters, in words, and its report on the same images.
+    mark
+        What must be known before any figure is believed, such as that gold was opened before; shown first.
     """
 
     classes: tuple[str, ...]
@@ -85,6 +87,7 @@ class Report:
     metrics: tuple[str, ...] = METRICS
     tolerance: str = ""
     controls: Mapping[str, tuple[str, Report]] = field(default_factory=dict)
+    mark: str = ""
 
     @property
     def pooled(self) -> Scores:
@@ -127,7 +130,7 @@ class Report:
     def table(self) -> str:
         """Plain text: a row a class with mean ± std, then a row an image with its Dice per class, worst first."""
         width = max(14, *(len(name) + 2 for name in (*self.classes, *(i.name for i in self.images))))
-        lines: list[str] = []
+        lines = [self.mark] if self.mark else []
         for first in range(0, len(self.metrics), COLUMNS):
             shown = self.metrics[first : first + COLUMNS]
             cell = max(17, *(len(metric) + 2 for metric in shown))
@@ -183,6 +186,7 @@ class Report:
         pooled, calibration = self.pooled, self.reliability
         return {
             "classes": list(self.classes),
+            "mark": self.mark or None,
             "split": ONE_SPLIT,
             "metrics": list(self.metrics),
             "tolerance": self.tolerance or None,

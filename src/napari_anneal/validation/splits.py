@@ -15,11 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.gold import is_locked
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.coverage import covering_folds
 from napari_anneal.validation.leakage import Copy, MergedGroups, find_copies, merge_copies, sample_name
 
-__all__ = ["METHODS", "Fold", "Method", "SplitPlan", "SplitReport", "group_split", "report_of"]
+__all__ = [
+    "METHODS",
+    "Fold",
+    "Method",
+    "SplitPlan",
+    "SplitReport",
+    "check_gold",
+    "group_split",
+    "most_folds",
+    "report_of",
+]
 
 Method = Literal["group", "stratified", "leave_one_group_out", "hold_out"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -108,7 +119,7 @@ def group_split(
         Number of folds K (not used by ``leave_one_group_out``, which makes one a group, and ``hold_out``, which makes
         one).
     gold
-        Names of groups to keep out of every fold, for one look at the end.
+        Names of groups to keep out of every fold, for one look at the end; locked samples are gold by themselves.
     seed
         Decides between splits that are equally balanced; the same seed gives the same plan.
     method
@@ -134,12 +145,14 @@ def group_split(
         raise InputError(f"share={share:g} is no part of the groups; use a number between 0 and 1, such as 0.2.")
     merged = merge_copies(samples, find_copies(samples) if copies is None else copies)
     counts = [_class_pixels(sample) for sample in samples]
-    gold_names = _check_gold(gold, samples)
-    gold_keys = {merged.keys[i] for i, s in enumerate(samples) if s.group.strip() in gold_names}
+    gold_names = check_gold(gold, samples)
+    gold_keys = {
+        key for key, s in zip(merged.keys, samples, strict=True) if s.group.strip() in gold_names or is_locked(s)
+    }
     gold_indices = tuple(i for i, key in enumerate(merged.keys) if key in gold_keys)
     painted = [i for i, key in enumerate(merged.keys) if key not in gold_keys and counts[i].any()]
     distinct = list(dict.fromkeys(merged.keys[i] for i in painted))
-    _check_enough(len(distinct), folds, method, bool(gold_names), bool(merged.sentences))
+    _check_enough(len(distinct), folds, method, bool(gold_keys), bool(merged.sentences))
     table = _table(counts)
     # GroupKFold takes the largest group first and breaks ties by group number: shuffled numbers make the ties random.
     numbers = dict(zip(distinct, np.random.default_rng(seed).permutation(len(distinct)), strict=True))
@@ -149,6 +162,13 @@ def group_split(
         for train, val in _splitter(table[painted], groups, folds, seed, method, share)
     )
     return SplitPlan(plan, gold_indices, report_of(samples, plan, gold_indices, merged))
+
+
+def most_folds(samples: Sequence[Sample]) -> int:
+    """The largest possible number of folds: painted groups that are not locked gold, with copies in one."""
+    keys = merge_copies(samples, find_copies(samples)).keys
+    gold = {key for key, sample in zip(keys, samples, strict=True) if is_locked(sample)}
+    return len({key for key, s in zip(keys, samples, strict=True) if key not in gold and _class_pixels(s).any()})
 
 
 def report_of(
@@ -241,7 +261,7 @@ def _warnings(
     return tuple(found)
 
 
-def _check_gold(gold: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
+def check_gold(gold: Sequence[str], samples: Sequence[Sample]) -> tuple[str, ...]:
     """Gold group names as given, each known."""
     wanted = (gold,) if isinstance(gold, str) else tuple(gold)
     known = sorted({s.group.strip() for s in samples if s.group.strip()})
@@ -280,8 +300,10 @@ def _table(counts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
 
 
 def _class_pixels(sample: Sample) -> npt.NDArray[np.int64]:
-    """Painted pixels of class 1, 2, …"""
+    """Painted pixels of class 1, 2, …; of locked gold nothing is read."""
     total = np.zeros(0, np.int64)
+    if is_locked(sample):
+        return total
     for painted in sample.painted_slices():
         count = np.bincount(painted.labels.ravel())[1:]
         size = max(len(total), len(count))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
+from napari_anneal.samples.gold import unlocked
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.leakage.alignment import align
 from napari_anneal.validation.leakage.detail import Detail, detail_of
@@ -136,6 +137,7 @@ def find_copies(
     tuple of Copy
         At most one a pair of samples, the closest one; in the order of the samples.
     """
+    samples = [unlocked(sample) for sample in samples]  # gold is compared with the rest, and nothing is learned from it
     search = _Search(samples, planes_of(samples))
     workers = min(4, os.cpu_count() or 1)
     contents = tuple((plane, content(search.grey(i))) for i, plane in enumerate(search.planes))
