@@ -64,22 +64,36 @@ def dock(viewer: napari.Viewer, form: Any, name: str, width: int = NARROW) -> No
 
 
 def take(viewer: napari.Viewer, name: str) -> None:
-    """Save the window as a small PNG."""
+    """Save the window."""
+    settle(0.8)
+    save(viewer.screenshot(canvas_only=False, flash=False)[..., :3], name)
+
+
+def save(pixels: Any, name: str) -> None:
+    """Save a picture as a small PNG."""
     from io import BytesIO
 
     from PIL import Image
 
-    settle(0.8)
     path = IMAGES / f"{name}.png"
-    pixels = viewer.screenshot(canvas_only=False, flash=False)
     for colours in (256, 160, 96):
         buffer = BytesIO()
-        picture = Image.fromarray(pixels[..., :3]).quantize(colours, dither=Image.Dither.NONE)
+        picture = Image.fromarray(pixels).quantize(colours, dither=Image.Dither.NONE)
         picture.save(buffer, "PNG", optimize=True)
         if len(buffer.getvalue()) < LARGEST:
             break
     path.write_bytes(buffer.getvalue())
     print(f"  {path.name}: {len(buffer.getvalue()) / 1000:.0f} kB")
+
+
+def pixels_of(window: Any) -> Any:
+    """What a window shows, (Y, X, 3)."""
+    import numpy as np
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        window.grab().save(f"{folder}/window.png")
+        return np.asarray(Image.open(f"{folder}/window.png").convert("RGB"))
 
 
 def open_sample(viewer: napari.Viewer, key: str) -> None:
@@ -171,6 +185,7 @@ def finetune_and_segment() -> None:
         form.folder.setText("~/napari-anneal/runs")
         form.bar.say(form.bar.text.replace(folder, "~/napari-anneal/runs"), "good")
         take(viewer, "finetune")
+        compare_runs(viewer, form, folder)
         form.hide()
         viewer.window.remove_dock_widget(form)
         segment = SegmentWidget(viewer)
@@ -192,6 +207,32 @@ def finetune_and_segment() -> None:
         segment.findChild(QCollapsible).expand(animate=False)
         take(viewer, "segment-uncertainty")
     viewer.close()
+
+
+def compare_runs(viewer: napari.Viewer, form: Any, folder: str) -> None:
+    """A second run with its controls, and both runs side by side."""
+    from qtpy.QtWidgets import QDialog
+
+    form.folder.setText(folder)
+    form.name.setText("cement, other seed")
+    form.recipe.set_values({"seed": 1})
+    form.controls.setChecked(True)
+    form.bar.start.click()
+    finish(form)
+    form.bar.say(form.bar.text.replace(folder, "~/napari-anneal/runs"), "good")
+    take(viewer, "finetune-controls")
+    form.controls.setChecked(False)
+    form.runs_fold.expand(animate=False)
+    settle(2)
+    form.runs.table.selectAll()
+    form.scroll.ensureWidgetVisible(form.runs)
+    take(viewer, "finetune-runs")
+    form.runs.buttons["Compare"].click()
+    window = form.window().findChild(QDialog, "compared runs")
+    settle()
+    save(pixels_of(window), "finetune-compared")
+    window.close()
+    form.runs_fold.collapse(animate=False)
 
 
 EPOCHS = 20

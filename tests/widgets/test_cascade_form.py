@@ -58,6 +58,7 @@ def test_a_cascade_learns_from_both_offers_both_and_says_what_was_kept(
     assert "on the synthetic task" in form.outcome.text
     assert "synthetic (seed 0) → real (fibres)" in form.outcome.text
     assert form.outcome.folder == tmp_path / "runs" / "steel"
+    assert form.outcome.report == tmp_path / "runs" / "steel" / "report.html"
     folder = tmp_path / "runs" / "steel"
     assert all((folder / arrow / "model" / "bundle.json").is_file() for arrow in ("1-synthetic", "2-real"))
     first, second = (session_models().get(f"steel · {arrow}").card for arrow in ("synthetic", "real"))

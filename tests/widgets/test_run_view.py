@@ -73,6 +73,16 @@ def test_cancel_responds_within_two_seconds(viewer, form, wait_for, qtbot, pause
     assert form.bar.text.startswith("Cancelled; the best model so far is kept")
 
 
+def test_a_form_that_goes_ends_a_paused_run(viewer, form, qtbot) -> None:
+    add_pair(viewer)
+    begun(form, qtbot)
+    form.view.buttons.pause.click()
+    qtbot.wait(200)
+    stopped = time.monotonic()
+    assert form.job.stop()
+    assert time.monotonic() - stopped < 2
+
+
 def test_the_watched_slice_is_renewed_every_epoch_where_the_image_lies(viewer, form, wait_for) -> None:
     image, labels = add_pair(viewer, (5, 96, 96), "ct", scale=(2.0, 0.5, 0.5), translate=(10.0, 3.0, 1.0))
     viewer.dims.set_point(0, 10.0 + 3 * 2.0)
@@ -184,6 +194,32 @@ def test_stages_are_drawn_ahead_and_the_current_one_is_marked(viewer, form, wait
     assert any("stage 2 of 3: all layers" in text and "patches/s" in text for _, text in marked)
     assert form.view.curves.read(24).startswith("step 24 · SGD\ntraining loss")
     assert "Dice of class 2" in form.view.curves.read(24)
+
+
+def test_values_under_the_pointer_and_none_beside_the_plots(qtbot) -> None:
+    from qtpy.QtCore import QPointF
+
+    from napari_anneal.widgets._plots import Curves
+
+    curves = Curves()
+    qtbot.addWidget(curves)
+    curves.resize(400, 320)
+    curves.show()
+    curves.reset(("a", "b"), ("#ff0000", "#00ff00"), 20, (("head", 1), ("all", 1)))
+    curves.add_stage("head", 0, 10)
+    curves.add_steps(range(1, 11), [1.0] * 10)
+    curves.add_epoch(1, 10, 0.25, (0.5, 0.75), True)
+    moved = curves._canvas.scene().sigMouseMoved
+    qtbot.waitUntil(lambda: curves._loss.vb.sceneBoundingRect().width() > 100)
+    moved.emit(curves._loss.vb.mapViewToScene(QPointF(9.6, 0.5)))
+    assert all(line.isVisible() for line in curves._pointer)
+    assert curves._pointer[1].value() == pytest.approx(9.6, abs=0.1)
+    assert curves.read(9.6).splitlines() == [
+        "step 10 · head", "training loss 1", "epoch 1 ★ best: validation loss 0.25",
+        "   Dice of a: 0.500", "   Dice of b: 0.750",
+    ]  # fmt: skip
+    moved.emit(QPointF(-5, -5))
+    assert not any(line.isVisible() for line in curves._pointer)
 
 
 def test_a_stage_that_ends_early_moves_the_later_ones_up(qtbot) -> None:

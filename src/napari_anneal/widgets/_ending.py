@@ -69,6 +69,8 @@ def _of_run(run: Run, notices: Sequence[str]) -> Ending:
 
 def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     """One line an arrow, then what the last model kept of what was learned before."""
+    from napari_anneal.training.runs import REPORT
+
     last = cascade.runs[-1]
     lines = [f"“{_offer(run, arrow)}”{_score(run)}" for arrow, run in zip(cascade.names, cascade.runs, strict=False)]
     where = f" Saved in {cascade.out}." if cascade.out is not None else ""
@@ -77,6 +79,8 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     status = f"{how}: {' and '.join(lines)}: ready in Segment ({clock(seconds)} min).{where}"
     kept = [one.sentence for one in cascade.kept]
     report, warnings = found_in(last.out)
+    if cascade.out is not None and (cascade.out / REPORT).is_file():
+        report = cascade.out / REPORT
     first = (*kept, f"{cascade.lineage}.")
     return Ending(status, _mood(last), cascade.out, report, warnings, tuple(notices), first)
 

@@ -39,8 +39,8 @@ class Order:
     """One run as ordered; it holds copies, no widget and no layer, so nothing that is done to those reaches it.
 
     ``data`` says what is trained on (see ``DataChoice``): ``samples``, ``stream``, or one after the other. ``given``:
-    the very recipe of an earlier run, in place of ``draft``. ``controls``:
-    whether scratch and feature extraction are trained beside it.
+    the very recipe of an earlier run, in place of ``draft``. ``controls``: whether scratch and feature extraction are
+    trained beside it.
     """
 
     data: str
@@ -171,6 +171,7 @@ def again(order: Order, record: RunRecord) -> Order:
         "start": order.start if not given else None if given == "scratch" else given,
         "colours": recipe.colours or facts.colours,
         "out": free_folder(order.out.parent, record.path.name),
+        "controls": False,
     }
     if is_of_stream(record):
         stream = stream_from_data(read_card(record.path / "model").lineage[-1].stream)
