@@ -205,6 +205,11 @@ def test_a_finished_arrow_is_not_run_again_and_its_scores_stay(done, arrows, tmp
     result = run_arrows(arrows, None, out, events.append, resume=True)
     assert [e.done for e in events if isinstance(e, ArrowStarted)] == [True, True]
     assert not [e for e in events if isinstance(e, StepDone | TaskScored)]
+    assert [len(e.kept) for e in events if isinstance(e, ArrowFinished)] == [0, 1]
+    for name in ("1-synthetic", "2-real"):
+        assert (out / name / "model" / "bundle.json").read_bytes() == (
+            done[2] / name / "model" / "bundle.json"
+        ).read_bytes()
     assert result.to_dict()["scores"] == done[0].to_dict()["scores"]
     assert [row["val_loss"] for row in result.runs[1].history] == [r["val_loss"] for r in done[0].runs[1].history]
     assert result.runs[1].best == done[0].runs[1].best
@@ -298,21 +303,23 @@ def test_other_classes_are_scored_by_their_shared_names_or_said_to_be_na(arrows,
     """Across microscopes: the second knows one class by the same name, the third none."""
     given = [
         Arrow("a", samples[:2], recipe(classes=("matrix", "pore"))),
-        Arrow("b", samples[2:], recipe(classes=("crack", "pore"))),
+        Arrow("b", samples[2:], recipe(classes=("crack", "matrix"))),
         Arrow("c", samples[2:], recipe(classes=("x", "y"))),
     ]
     result = run_arrows(given)
     found = {(s.task, s.after): s for s in result.scores}
     shared = found["a", "b"]
-    assert shared.classes == ("pore",)
-    # By hand: both calls of "pore" are label 2, and what b calls "crack" is no class of the task.
+    assert shared.classes == ("matrix",)
+    # By hand: "matrix" is label 1 of the task and label 2 of b; what b calls "crack" is no class of the task.
     held = task_of("a", samples[:2], None, given[0].recipe).samples
     dice = []
     for sample in held:
         guess, truth = result.runs[1].model.segment(sample.image).labels == 2, np.asarray(sample.labels)
-        hit = (guess & (truth == 2)).sum()
-        dice.append(2 * hit / ((guess & (truth > 0)).sum() + (truth == 2).sum()))
+        hit = (guess & (truth == 1)).sum()
+        dice.append(2 * hit / ((guess & (truth > 0)).sum() + (truth == 1).sum()))
     assert shared.dice[0] == pytest.approx(np.mean(dice))
+    before_and_after = {one.task: (one.before, one.after) for one in result.kept}
+    assert before_and_after["b"] == (found["b", "b"].mean(), found["b", "c"].mean())
     # None is shared with the third: the features as they are now, under the head that "a" had, put together by hand.
     first, last = (result.runs[i].model for i in (0, 2))
     state = last.network.state_dict() | {
