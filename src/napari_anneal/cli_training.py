@@ -63,6 +63,9 @@ Compile = Annotated[bool, typer.Option("--compile", help="Compile the network fi
 Encoder = Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")]
 Folds = Annotated[int, typer.Option(min=2, help="Split into this many folds …")]
 Fold = Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")]
+Controls = Annotated[
+    bool, typer.Option("--controls", help="Train from scratch and with a frozen backbone beside it, and compare.")
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with what was interrupted in --out; give the options it began with.")
 ]
@@ -92,9 +95,7 @@ def train(
     device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
-    controls: Annotated[
-        bool, typer.Option("--controls", help="Train from scratch and with a frozen backbone beside it, and compare.")
-    ] = False,
+    controls: Controls = False,
     resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
     sweep: Annotated[
@@ -110,8 +111,7 @@ def train(
     from napari_anneal.training import ControlledRun, find_rate, fine_tune, fine_tune_with_controls, with_head_rate
     from napari_anneal.training.plan import plan_run
 
-    if controls and devices * nodes > 1:
-        refuse("--controls trains on one device; leave out --devices and --nodes, or --controls.")
+    one_device(controls, devices, nodes)
     if not (dry_run or sweep):
         shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern, gold)
@@ -180,6 +180,7 @@ def cross_validate(
     repeat: Annotated[
         int, typer.Option(min=1, help="Run every fold this many times, with the seeds --seed, --seed + 1, …")
     ] = 1,
+    controls: Controls = False,
     device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
@@ -188,6 +189,7 @@ def cross_validate(
     """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds and seeds."""
     from napari_anneal.training import cross_validate as run_folds
 
+    one_device(controls, devices, nodes)
     shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern, gold)
     recipe = preset_recipe(
@@ -203,9 +205,15 @@ def cross_validate(
 
         begin = None if start == "scratch" else start
         seeds = range(seed, seed + repeat)
-        done = run_folds(samples, plan, recipe, begin, out, on_event=tell, seeds=seeds)
+        done = run_folds(samples, plan, recipe, begin, out, on_event=tell, seeds=seeds, controls=controls)
     if is_first():
         answer(json_, done.to_dict(), done.table())
+
+
+def one_device(controls: bool, devices: int, nodes: int) -> None:
+    """Refuse controls on several devices."""
+    if controls and devices * nodes > 1:
+        refuse("--controls trains on one device; leave out --devices and --nodes, or --controls.")
 
 
 def split_plan(

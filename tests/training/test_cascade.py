@@ -240,6 +240,15 @@ def test_going_on_with_another_cascade_is_refused(done, arrows, samples, tmp_pat
     assert weights(out / "2-real") == weights(done[2] / "2-real")
 
 
+def test_an_arrow_that_began_from_another_model_is_not_built_on(done, arrows, tmp_path):
+    out = tmp_path / "a"
+    shutil.copytree(done[2], out)
+    shutil.rmtree(out / "1-synthetic")
+    fine_tune(arrows[0].source, None, arrows[0].recipe, done[0].model, out / "1-synthetic")
+    with pytest.raises(InputError, match="2-real is finished, but with another start"):
+        run_arrows(arrows, None, out, resume=True)
+
+
 @pytest.mark.parametrize(
     ("names", "says"), [((), "without arrows"), (("a", "a"), "different names"), (("../a",), "cannot be called")]
 )

@@ -106,6 +106,27 @@ def test_the_interval_resamples_specimens_each_image_once_with_its_mean_over_see
     assert np.isnan(done.interval("recall")[1]).all()
 
 
+def test_controls_are_run_in_every_fold_and_compared_over_all(samples, plan, done, tmp_path):
+    head = FineTuneRecipe.from_preset("full", epochs=1, **SMALL)
+    with pytest.raises(InputError, match="a control itself"):
+        cross_validate(samples, plan, head, controls=True)
+    result = cross_validate(samples, plan, head, done[0].runs[0].model, tmp_path / "x", controls=True)
+    assert len(result.compared) == len(result) == 4
+    found = result.controls()
+    for name in ("main", "scratch", "feature_extraction"):
+        for number, one in enumerate(result.compared, start=1):
+            place = tmp_path / "x" / f"fold-{number}" / ("." if name == "main" else f"controls/{name}")
+            dice = load_model(place / "model").card.metrics["val_dice"].values()
+            assert found[name][number - 1] == pytest.approx(np.mean(list(dice)))
+            assert one.scores[name].steps == 3
+    lost = found["scratch"] - found["feature_extraction"]
+    doubt = 2 * lost.std(ddof=1) / np.sqrt(4)
+    assert (result.finding is not None) == (lost.mean() > max(doubt, 0.01))
+    assert f"scratch {found['scratch'].mean():.3f} ± {found['scratch'].std(ddof=1):.3f}" in result.table()
+    assert json.loads(json.dumps(result.to_dict()))["controls"]["main"] == found["main"].tolist()
+    assert done[0].controls() == {}
+
+
 def test_cancelling_keeps_the_folds_that_are_done(samples, plan):
     cancel = threading.Event()
 

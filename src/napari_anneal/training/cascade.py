@@ -142,6 +142,8 @@ def run_arrows(
     names = [arrow.name for arrow in arrows]
     if len(set(names)) < len(names):
         raise InputError(f"the arrows {', '.join(names)} must have different names.")
+    if any(arrow.recipe.world > 1 for arrow in arrows):
+        raise InputError("a cascade trains on one device; leave devices and nodes at 1 in the recipes of its arrows.")
     folder = Path(out) if resume and out is not None else free_folder(out)
     record = CascadeRecord.of(arrows, start)
     if resume:

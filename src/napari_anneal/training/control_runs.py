@@ -210,7 +210,7 @@ def fine_tune_with_controls(
     Raises
     ------
     InputError
-        The start is scratch, which is a control itself.
+        The start is scratch, which is a control itself; or the recipe asks for several devices.
     AnnealError
         As `fine_tune`, of the run itself. A control that fails costs nothing but its curve, and is told of.
     """
@@ -220,6 +220,8 @@ def fine_tune_with_controls(
             "compare with scratch."
         )
     recipe = recipe or FineTuneRecipe.from_preset("canonical")
+    if recipe.world > 1:
+        raise InputError("control runs train on one device; leave devices and nodes at 1 in the recipe.")
     folder = None if out is None else Path(out)
     head_only = all(set(stage.rates) == {"head"} for stage in recipe.stages)
     names = [name for name in CONTROLS if not (head_only and name == "feature_extraction")]

@@ -17,7 +17,8 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.samples.sample import Sample
 from napari_anneal.training.control import RunControl
-from napari_anneal.training.events import Event
+from napari_anneal.training.control_runs import ControlledRun, fine_tune_with_controls
+from napari_anneal.training.diagnostics import Finding, backbone_misleads
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
@@ -44,6 +45,8 @@ class CrossValidation(Sequence[Run]):
         The groups each run was validated on.
     fold_numbers, seeds
         The fold (from 1) and the seed of each run.
+    compared
+        Each run with its controls, where they were asked for.
     """
 
     runs: tuple[Run, ...]
@@ -51,6 +54,7 @@ class CrossValidation(Sequence[Run]):
     groups: tuple[tuple[str, ...], ...]
     fold_numbers: tuple[int, ...]
     seeds: tuple[int, ...]
+    compared: tuple[ControlledRun, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -101,6 +105,22 @@ class CrossValidation(Sequence[Run]):
         means = np.array([quiet(np.nanmean, np.array(rows)) for rows in images.values()])
         return group_interval(means, list(groups.values()), level=level, seed=seed)
 
+    def controls(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Mean Dice at the best epoch, as the runs saw it, of the runs ("main") and their controls: ``(runs,)`` each.
+
+        ``nan`` where a control failed; empty without controls.
+        """
+        names = list(dict.fromkeys(name for one in self.compared for name in one.scores))
+        return {n: np.array([s.dice if (s := one.scores.get(n)) else np.nan for one in self.compared]) for n in names}
+
+    @property
+    def finding(self) -> Finding | None:
+        """Feature extraction worse than scratch over all folds and seeds, if that is so (see `backbone_misleads`)."""
+        found = self.controls()
+        if not {"feature_extraction", "scratch"} <= set(found):
+            return None
+        return backbone_misleads(found["feature_extraction"].tolist(), found["scratch"].tolist())
+
     def table(self) -> str:
         """Plain text: mean ± std over folds and seeds of every class, then the Dice of every run."""
         width = max(12, *(len(name) + 2 for name in self.classes))
@@ -131,6 +151,15 @@ class CrossValidation(Sequence[Run]):
             notes.append(f"95 % interval of the mean Dice, groups resampled: {', '.join(spans)}.")
         if folds == 1:
             notes.append(f"This is {ONE_SPLIT}: another one may differ by as much.")
+        if found := self.controls():
+            means = (
+                f"{name.replace('_', ' ')} {three_digits(float(quiet(np.nanmean, dice)))} ± "
+                f"{three_digits(float(quiet(np.nanstd, dice, ddof=1)))}"
+                for name, dice in found.items()
+            )
+            notes.append(f"Mean Dice of the best epochs, beside the controls: {', '.join(means)}.")
+        if self.finding is not None:
+            notes.append(self.finding.sentence)
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,6 +172,8 @@ class CrossValidation(Sequence[Run]):
             "interval_95": {f: [plain(ends) for ends in self.interval(f)] for f in FIGURES},
             "split": ONE_SPLIT if len(set(self.fold_numbers)) == 1 else f"{len(set(self.fold_numbers))} folds",
             "seeds": sorted(set(self.seeds)),
+            "controls": {name: plain(dice) for name, dice in self.controls().items()},
+            "finding": None if self.finding is None else self.finding.sentence,
             "folds": [
                 {
                     "fold": fold,
@@ -165,10 +196,11 @@ def cross_validate(
     recipe: FineTuneRecipe | None = None,
     start: str | os.PathLike[str] | Model | None = None,
     out: str | os.PathLike[str] | None = None,
-    on_event: Callable[[int, Event], None] | None = None,
+    on_event: Callable[[int, Any], None] | None = None,
     cancel: CancelSignal | None = None,
     seeds: Sequence[int] | None = None,
     control_of: Callable[[int, int], RunControl] | None = None,
+    controls: bool = False,
 ) -> CrossValidation:
     """Fine-tune once a fold (and seed), always from the same start, and score every model on its own validation groups.
 
@@ -190,7 +222,10 @@ def cross_validate(
         Run every fold with each of these in place of the recipe's: how much of the spread is chance. ``None``: with the
         recipe's own.
     control_of
-        Called with the number of a run (from 1) and of all before it begins, for what pauses or finishes that run.
+        Called with the number of a run (from 1) and of all before it begins, for what pauses or finishes that run (with
+        ``controls`` the events bring that).
+    controls
+        Train scratch and feature extraction beside every run (see `fine_tune_with_controls`, whose events are told).
 
     Raises
     ------
@@ -209,20 +244,27 @@ def cross_validate(
     runs: list[Run] = []
     reports: list[Report] = []
     which: list[tuple[int, int]] = []
+    compared: list[ControlledRun] = []
     for (seed, seeded), (number, fold) in product(_seeded(recipe, start, seeds), enumerate(plan.folds, start=1)):
 
-        def tell(event: Event, run_number: int = len(runs) + 1) -> None:
+        def tell(event: Any, run_number: int = len(runs) + 1) -> None:
             if on_event is not None:
                 on_event(run_number, event)
 
         one = SplitPlan((fold,), plan.gold, plan.report)
         name = f"fold-{number}" if seeds is None or len(seeds) == 1 else f"fold-{number}-seed-{seed}"
         folder = None if out is None else Path(out) / name
-        total = len(plan.folds) * len(seeds or (0,))
-        control = None if control_of is None else control_of(len(runs) + 1, total)
-        run = fine_tune(samples, one, seeded, start, folder, on_event=tell, cancel=cancel, control=control)
+        if controls:
+            beside = fine_tune_with_controls(samples, one, seeded, start, folder, tell, cancel)
+            run = beside.run
+        else:
+            total = len(plan.folds) * len(seeds or (0,))
+            control = None if control_of is None else control_of(len(runs) + 1, total)
+            run = fine_tune(samples, one, seeded, start, folder, on_event=tell, cancel=cancel, control=control)
         if run.cancelled:
             break
+        if controls:
+            compared.append(beside)
         runs.append(run)
         reports.append(evaluate(run.model, [samples[i] for i in fold.val]))
         which.append((number, seed))
@@ -230,7 +272,8 @@ def cross_validate(
         raise InputError("the cross-validation was cancelled before its first fold was done, so there are no figures.")
     held = [tuple(sorted({samples[i].group or samples[i].name or str(i) for i in fold.val})) for fold in plan.folds]
     numbers, used = zip(*which, strict=True)
-    return CrossValidation(tuple(runs), tuple(reports), tuple(held[n - 1] for n in numbers), numbers, used)
+    groups_of = tuple(held[n - 1] for n in numbers)
+    return CrossValidation(tuple(runs), tuple(reports), groups_of, numbers, used, tuple(compared))
 
 
 def _seeded(
