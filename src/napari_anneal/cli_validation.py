@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_anneal.terminal import Gold, Json, Seed, answer, progress_bar, refuse
+from napari_anneal.cli_training import split_plan
+from napari_anneal.terminal import (
+    Gold,
+    GroupPattern,
+    Json,
+    Seed,
+    SplitFile,
+    answer,
+    grouped_samples,
+    progress_bar,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from napari_anneal.samples import Sample
@@ -38,6 +49,10 @@ def evaluate(
         bool, typer.Option("--controls", help="Classical methods beside it, fitted on the groups not evaluated.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for report.html (worst images first), report.json and report.csv.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier report in --out.")] = False,
     gold: Annotated[
         list[str] | None,
         typer.Option(help="Open this gold group (repeat): with a final, saved model; it is written to the ledger."),
@@ -52,11 +67,12 @@ def evaluate(
     from napari_anneal.inference import load_model, opened_before
     from napari_anneal.validation import ALL_METRICS
     from napari_anneal.validation import evaluate as score
+    from napari_anneal.validation.evaluation_page import write_evaluation
 
     book = ledger or folder / LEDGER
     if gold:
-        if groups or controls or tolerance_um is not None:
-            refuse("--gold scores the gold groups alone; leave out --groups, --controls and --tolerance-um.")
+        if groups or controls or out or tolerance_um is not None:
+            refuse("--gold scores the gold groups alone; leave out --groups, --controls, --out and --tolerance-um.")
         _open(model, folder, gold, who, book, ALL_METRICS if metrics == ["all"] else metrics, tolerance, csv, json_)
         return
     painted = _not_gold(_painted(folder))
@@ -66,9 +82,10 @@ def evaluate(
     others = [s for s in painted if not any(s is one for one in chosen)] if controls else None
     if others is not None and not others:
         refuse("--controls needs images to fit the classical methods on; name the groups to evaluate with --groups.")
+    loaded = load_model(model)
     with progress_bar("evaluating") as advance:
         report = score(
-            load_model(model),
+            loaded,
             chosen,
             metrics=ALL_METRICS if metrics == ["all"] else metrics,
             tolerance=tolerance,
@@ -77,9 +94,17 @@ def evaluate(
             progress=advance,
         )
     report = replace(report, mark=opened_before(chosen, book))
+    found, text = report.to_dict(), report.table()
     if csv is not None:
         _write(csv, report.to_csv())
-    answer(json_, report.to_dict(), report.table())
+    if out is not None:
+        about = {"Model": model, "Images": str(folder), **{f"with {k}": v for k, v in loaded.card.versions.items()}}
+        title = f"Evaluation of {loaded.card.name or Path(model).name}"
+        page = write_evaluation(
+            report, loaded, chosen, out, colours=loaded.colours, title=title, about=about, overwrite=overwrite
+        )
+        found, text = {**found, "report": str(page)}, f"{text}\n\nreport in {page}"
+    answer(json_, found, text)
 
 
 def _open(
@@ -133,17 +158,17 @@ def calibrate(
     folds: Annotated[int, typer.Option(min=2, help="The split the model was trained with: its number of folds …")] = 5,
     fold: Annotated[int, typer.Option(min=1, help="… and the fold it was trained on.")] = 1,
     gold: Gold = None,
+    split: SplitFile = None,
+    group_pattern: GroupPattern = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Fit a temperature on the validation images of the model's fold, so that its probabilities mean what they say."""
     from napari_anneal.inference import load_model
-    from napari_anneal.samples import read_samples
     from napari_anneal.validation import calibrate as fit
-    from napari_anneal.validation import group_split
 
-    samples = read_samples(folder)
-    plan = group_split(samples, folds=folds, gold=tuple(gold or ()), seed=seed)
+    samples = grouped_samples(folder, group_pattern)
+    plan = split_plan(samples, split, folds, gold, seed)
     loaded = load_model(model)
     with progress_bar("calibrating") as advance:
         found = fit(loaded, samples, plan, fold - 1, progress=advance)
