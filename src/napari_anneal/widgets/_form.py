@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Form", "fold", "form_layout", "shrinkable"]
 
 EDGE = 9
+# The greatest height that Qt knows.
+UNLIMITED = (1 << 24) - 1
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
@@ -48,8 +50,11 @@ def fold(title: str, content: QWidget, tip: str = "") -> QCollapsible:
     section.layout().setContentsMargins(0, 0, 0, 0)
     section.addWidget(content)
     section.collapse(animate=False)
-    # The animation leaves the content at its first height, so rows that appear later would be cut off.
     section.setDuration(0)
+    # An open section would be held at the height its content wished for then: wrapped text and rows that appear later
+    # would be cut off, and what takes the height that is left squeezed.
+    content.removeEventFilter(section)
+    section.toggled.connect(lambda is_open: section.content().setMaximumHeight(UNLIMITED if is_open else 0))
     section.toggleButton().setToolTip(tip)
     return section
 

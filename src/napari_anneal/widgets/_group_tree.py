@@ -45,6 +45,7 @@ class GroupTree(QTreeWidget):
         )
         self.itemDoubleClicked.connect(self._begin_edit)
         self.itemChanged.connect(self._finish_edit)
+        self.itemExpanded.connect(self._make_room)
         self._shown: tuple[Any, ...] = ()
 
     def show_plan(
@@ -85,6 +86,11 @@ class GroupTree(QTreeWidget):
     def _item(self, group: str) -> QTreeWidgetItem:
         items = (self.topLevelItem(row) for row in range(self.topLevelItemCount()))
         return next(item for item in items if item.data(NAME, Qt.ItemDataRole.UserRole) == group)
+
+    def _make_room(self, item: QTreeWidgetItem) -> None:
+        """The names of modules are longer than those of groups; up to half of the width is theirs."""
+        wanted = min(self.sizeHintForColumn(NAME), self.width() // 2)
+        self.header().resizeSection(NAME, max(wanted, self.header().sectionSize(NAME)))
 
     def _begin_edit(self, item: QTreeWidgetItem, column: int) -> None:
         if item.parent() is None and column >= FIRST_STAGE:
@@ -128,15 +134,22 @@ def _group_item(group: str, parameters: Mapping[str, int]) -> QTreeWidgetItem:
     for path, size in parameters.items():
         modules.setdefault(path.rpartition(".")[0], {})[path.rpartition(".")[2]] = size
     for module, sizes in modules.items():
-        branch = _leaf(module or "(network)", sum(sizes.values()))
+        branch = _leaf(_short(module), sum(sizes.values()))
         branch.setToolTip(NAME, module)
         branch.addChildren([_leaf(name, size) for name, size in sizes.items()])
         item.addChild(branch)
     return item
 
 
+def _short(module: str) -> str:
+    """Where a module lies, without what all of its neighbours share."""
+    for prefix in ("encoder.model.", "decoder.", "segmentation_"):
+        module = module.removeprefix(prefix)
+    return module or "(network)"
+
+
 def _leaf(name: str, size: int) -> QTreeWidgetItem:
-    leaf = QTreeWidgetItem([name.removeprefix("encoder.model."), readable_count(size)])
+    leaf = QTreeWidgetItem([name, readable_count(size)])
     leaf.setTextAlignment(SIZE, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     return leaf
 
@@ -148,9 +161,9 @@ def _show_rate(item: QTreeWidgetItem, column: int, rate: float | None) -> None:
 
 
 def readable_rate(rate: float) -> str:
-    """``1e-4``, ``2.5e-5``, ``0.01``: as short as four digits allow."""
+    """``1e-4``, ``2.5e-5``, ``0.01``: in three digits at most."""
     mantissa, _, power = f"{rate:.3e}".partition("e")
-    return f"{float(mantissa):g}e{int(power)}"
+    return f"{round(float(mantissa), 2):g}e{int(power)}"
 
 
 def readable_count(count: int) -> str:

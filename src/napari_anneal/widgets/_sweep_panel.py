@@ -54,11 +54,13 @@ class SweepPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._canvas = canvas_of_plots(HEIGHT)
+        self._canvas.setFixedHeight(HEIGHT)
+        self._canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot = quiet_plot(self._canvas, 0, "loss")
         self._plot.setLogMode(x=True)
         self._plot.setLabel("bottom", "learning rate of the head")
         self._plot.getAxis("bottom").enableAutoSIPrefix(False)
-        self._plot.getAxis("bottom").setHeight(36)
+        self._plot.getAxis("bottom").setHeight(40)
         self._raw = self._plot.plot([], [], pen=pyqtgraph.mkPen("#8a8d93", width=1))
         self._smooth = self._plot.plot([], [], pen=pyqtgraph.mkPen("#8fb8ff", width=2.5))
         self._mark = pyqtgraph.InfiniteLine(
