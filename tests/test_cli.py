@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,3 +301,35 @@ def test_models_lists_what_is_shipped():
 def test_bad_input_is_one_sentence_and_status_2(folder, tmp_path, words, says):
     places = {"FOLDER": folder, "OUT": tmp_path / "out", "OUT.tif": tmp_path / "out.tif"}
     refused(anneal(*(places.get(word, word) for word in words)), *says)
+
+
+def test_runs_are_listed_compared_and_reported(model, folder, tmp_path):
+    home = Path(model).parent
+    (listed,) = last_json(anneal("runs", home.parent, "--json"))["runs"]
+    assert (listed["name"], listed["reason"], listed["epochs"]) == ("a", "complete", 3)
+    text = anneal("runs", home.parent).stdout
+    assert f"{listed['best_val_loss']:.4f}" in text
+    page = last_json(anneal("report", home, "--json"))["report"]
+    assert Path(page).read_text(encoding="utf-8").startswith("<!doctype html>")
+    refused(anneal("report", tmp_path), "holds no run")
+    refused(anneal("runs", tmp_path / "nothing"), "there is no folder")
+    refused(anneal("runs", home.parent, "--compare", "nothing"), "there is no run 'nothing'")
+    assert anneal("runs", tmp_path).stdout.startswith("no runs")
+
+
+def test_a_run_is_run_again_from_its_recipe_with_the_same_bytes(model, folder, tmp_path):
+    home, again, other = Path(model).parent, tmp_path / "again", tmp_path / "other"
+    last_json(anneal("train", folder, "--recipe", home / "recipe.json", "--out", again, "--json"))
+    weights = [(run / "model" / "model.safetensors").read_bytes() for run in (home, again)]
+    assert weights[0] == weights[1]
+    last_json(anneal("train", folder, "--recipe", home, "--seed", 5, "--out", other, "--json"))
+    differing = last_json(anneal("runs", tmp_path, "--compare", "again", "--compare", "other", "--json"))["differences"]
+    assert differing == {"seed": [0, 5]}
+    assert "seed" in anneal("runs", tmp_path, "--compare", "again", "--compare", "other").stdout
+
+
+def test_a_recipe_and_an_option_it_decides_contradict_each_other(model, folder, tmp_path):
+    refused(anneal("train", folder, "--recipe", Path(model).parent, "--epochs", 3), "--epochs", "contradict")
+    refused(anneal("train", folder, "--recipe", tmp_path / "no.json"), "there is no recipe")
+    (tmp_path / "recipe.json").write_text('{"stages": 3}')
+    refused(anneal("train", folder, "--recipe", tmp_path / "recipe.json"), "stages")

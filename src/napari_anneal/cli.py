@@ -16,6 +16,7 @@ import typer
 from napari_anneal import __version__
 from napari_anneal.cli_cascade import cascade
 from napari_anneal.cli_data import check, split
+from napari_anneal.cli_runs import report, runs
 from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.cli_validation import calibrate, evaluate, grain_size
 from napari_anneal.errors import AnnealError
@@ -129,6 +130,8 @@ app.command()(check)
 app.command()(split)
 app.command()(train)
 app.command("cross-validate")(cross_validate)
+app.command()(runs)
+app.command()(report)
 app.command()(cascade)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_anneal.cli_runs import order_from_file, typed
 from napari_anneal.launching import is_first
 from napari_anneal.terminal import (
     Classes,
@@ -72,6 +73,7 @@ Resume = Annotated[
 
 
 def train(
+    context: typer.Context,
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to create for the model and its history.")] = Path("runs/a"),
     start: Start = "voronoi",
@@ -95,6 +97,10 @@ def train(
     device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
+    recipe_file: Annotated[
+        Path | None,
+        typer.Option("--recipe", help="A recipe.json; that of a run, or its folder, brings its start and split along."),
+    ] = None,
     controls: Controls = False,
     resume: Resume = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run and stop.")] = False,
@@ -115,15 +121,20 @@ def train(
     if not (dry_run or sweep):
         shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern, gold)
-    recipe = preset_recipe(
-        samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
-        steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
-        precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
-    )  # fmt: skip
-    if head_rate is not None:
-        recipe = with_head_rate(recipe, head_rate)
     plan = fold_plan(samples, folds, fold, gold, seed, split)
     begin = None if start == "scratch" else start
+    if recipe_file is not None:
+        order = order_from_file(recipe_file, samples, {n: v for n, v in context.params.items() if typed(context, n)})
+        recipe, begin = order.recipe, order.start
+        plan = order.plan if plan is None else plan
+    else:
+        recipe = preset_recipe(
+            samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
+            steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
+            precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
+        )  # fmt: skip
+    if head_rate is not None:
+        recipe = with_head_rate(recipe, head_rate)
     if sweep:
         with progress_bar("trying learning rates") as advance:
             curve = find_rate(samples, plan, recipe, begin, progress=advance)

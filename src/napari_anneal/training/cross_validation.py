@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,15 @@ import numpy.typing as npt
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
+from napari_anneal.samples.placing import write_whole
 from napari_anneal.samples.sample import Sample
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.control_runs import ControlledRun, fine_tune_with_controls
 from napari_anneal.training.diagnostics import Finding, backbone_misleads
+from napari_anneal.training.events import Notice
 from napari_anneal.training.recipe import FineTuneRecipe
+from napari_anneal.training.report import write_report
+from napari_anneal.training.report_several import CROSS_VALIDATION
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
 from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits
@@ -273,7 +278,12 @@ def cross_validate(
     held = [tuple(sorted({samples[i].group or samples[i].name or str(i) for i in fold.val})) for fold in plan.folds]
     numbers, used = zip(*which, strict=True)
     groups_of = tuple(held[n - 1] for n in numbers)
-    return CrossValidation(tuple(runs), tuple(reports), groups_of, numbers, used, tuple(compared))
+    done = CrossValidation(tuple(runs), tuple(reports), groups_of, numbers, used, tuple(compared))
+    if out is not None and runs[0].out is not None:
+        failed = _write(Path(out), done)
+        if failed and on_event is not None:
+            on_event(len(runs), Notice(failed))
+    return done
 
 
 def _seeded(
@@ -282,3 +292,17 @@ def _seeded(
     """Each seed with its recipe."""
     recipe = recipe or FineTuneRecipe.from_preset("scratch" if start is None else "canonical")
     return [(seed, recipe.model_copy(update={"seed": seed})) for seed in ([recipe.seed] if seeds is None else seeds)]
+
+
+def _write(folder: Path, done: CrossValidation) -> str:
+    """Write the figures of all folds and their report, and those of the folds again, which can now name each other.
+
+    Returns a sentence if that failed.
+    """
+    try:
+        write_whole(folder / CROSS_VALIDATION, json.dumps(done.to_dict(), indent=2) + "\n")
+        for place in (folder, *(run.out for run in done if run.out is not None)):
+            write_report(place)
+    except Exception as error:  # the models are on disk, and no report of them is worth an error
+        return f"The models are saved, but their report in {folder} could not be written ({error})."
+    return ""

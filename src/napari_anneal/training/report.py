@@ -15,7 +15,7 @@ from napari_anneal.errors import InputError, OutputError
 from napari_anneal.pages import RIGHT, WRONG, error_map, overlay, png, render, swatches
 from napari_anneal.samples.placing import why_not_written, write_whole
 from napari_anneal.training.report_curves import run_charts
-from napari_anneal.training.report_several import several_fields
+from napari_anneal.training.report_several import controls_fields, fold_table, several_fields
 from napari_anneal.training.run_facts import FACTS, RunFacts, read_facts, start_in_words
 from napari_anneal.training.runs import REPORT, RunRecord, list_runs, read_history, read_run
 from napari_anneal.training.trace import read_trace
@@ -35,6 +35,7 @@ REASONS = {
     "running": "is still running",
     "interrupted": "was interrupted",
 }
+DECODERS = {"unet": "U-Net", "unetplusplus": "U-Net++", "fpn": "FPN", "deeplabv3plus": "DeepLabV3+"}
 CAPTIONS = ("image", "labels", "prediction", "errors")
 
 
@@ -90,7 +91,10 @@ def _page_of_one(folder: Path) -> str:
         settings={k: v for k, v in (record.recipe or {}).items() if not isinstance(v, dict | list)},
         groups=_groups(facts),
         took=duration(facts.seconds),
-        siblings=_siblings(folder),
+        siblings=f"../{REPORT}" if _is_one_of_several(folder) else "",
+        folds=fold_table(folder.absolute().parent) if _is_one_of_several(folder) else None,
+        fold=folder.absolute().name,
+        controls=controls_fields(folder),
         images=list(zip(facts.images, [_numbers(image.scores.dice) for image in scores.images], strict=True)),
     )
 
@@ -98,7 +102,9 @@ def _page_of_one(folder: Path) -> str:
 def _lead(facts: RunFacts, record: RunRecord) -> str:
     """Say what the run is in one sentence, and what came of it in another."""
     shape = facts.architecture
-    network = f"{shape.get('decoder', 'network')} on {shape.get('encoder', 'its encoder')}"
+    network = (
+        f"{DECODERS.get(shape.get('decoder', ''), shape.get('decoder', 'network'))} with encoder {shape.get('encoder')}"
+    )
     images = f"{len(facts.train)} image{'s' if len(facts.train) != 1 else ''}" if facts.train else "synthetic images"
     preset = record.preset.replace("_", " ")
     how = f"with the {preset} recipe" if preset and preset != "custom" else "with a recipe of its own"
@@ -174,7 +180,7 @@ def _stages(facts: RunFacts, recipe: Mapping[str, Any], history: Sequence[Mappin
             {
                 "name": stage["name"],
                 "optimizer": stage["optimizer"],
-                "schedule": stage["schedule"].replace("_", " and "),
+                "schedule": stage["schedule"].replace("_", ", "),
                 "planned": planned,
                 "epochs": sum(row["stage"] == stage["name"] for row in history),
                 "rates": {group: stage["rates"].get(group) for group in facts.parameters},
@@ -195,10 +201,10 @@ def _groups(facts: RunFacts) -> list[tuple[str, list[tuple[str, list[str]]]]]:
     return parts
 
 
-def _siblings(folder: Path) -> str:
-    """Return the address of the report of the cross-validation (or the like) that the run belongs to, if any."""
+def _is_one_of_several(folder: Path) -> bool:
+    """Whether the run belongs to a cross-validation or the like, which has a report of its own."""
     parent = folder.absolute().parent
-    return f"../{REPORT}" if (parent / REPORT).is_file() and not (parent / FACTS).exists() else ""
+    return (parent / REPORT).is_file() and not (parent / FACTS).exists()
 
 
 def _where(name: str, z: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from napari_anneal.errors import InputError
 from napari_anneal.models.card import class_colours
 from napari_anneal.pages import Curve, chart
 from napari_anneal.training.run_comparison import RunComparison, compare_runs
-from napari_anneal.training.runs import REPORT, RunRecord
+from napari_anneal.training.runs import CONTROLS, REPORT, RunRecord, list_runs, read_run
 
-__all__ = ["CROSS_VALIDATION", "several_fields"]
+__all__ = ["CROSS_VALIDATION", "controls_fields", "fold_table", "several_fields"]
 
 # The figures of a cross-validation: of every model on the images it never saw.
 CROSS_VALIDATION = "cross-validation.json"
@@ -30,9 +31,29 @@ def several_fields(folder: Path, records: Sequence[RunRecord]) -> dict[str, Any]
             {"record": record, "link": f"{record.name}/{REPORT}" if record.report else "", "facts": record.facts}
             for record in ordered
         ],
-        "folds": _folds(folder),
+        "folds": fold_table(folder),
         "charts": _charts(compared) if compared else [],
         "compared": compared,
+    }
+
+
+def controls_fields(folder: Path) -> dict[str, Any] | None:
+    """Fields of a run's page on the control runs beside it; ``None`` if it has none."""
+    if not (folder / CONTROLS).is_dir():
+        return None
+    found = list_runs(folder / CONTROLS)
+    whole = [record for record in found if record.facts is not None and record.recipe is not None]
+    mine = read_run(folder, "this run")
+    if not whole or mine.recipe is None:
+        return None
+    named = [replace(record, name=record.name.replace("_", " ")) for record in whole]
+    return {
+        "records": [
+            {"record": record, "link": f"{CONTROLS}/{there.name}/{REPORT}" if there.report else ""}
+            for record, there in zip(named, whole, strict=True)
+        ],
+        "mine": mine,
+        "charts": _charts(compare_runs([mine, *named])),
     }
 
 
@@ -49,16 +70,28 @@ def _charts(compared: RunComparison) -> list[Any]:
     return drawn
 
 
-def _folds(folder: Path) -> dict[str, Any] | None:
-    """Figures of a cross-validation, as `CrossValidation.to_dict` wrote them."""
+def fold_table(folder: Path) -> dict[str, Any] | None:
+    """Figures of a cross-validation by fold, as `CrossValidation.to_dict` wrote them; ``None`` if there are none.
+
+    Raises
+    ------
+    InputError
+        Its file is damaged.
+    """
     path = folder / CROSS_VALIDATION
     if not path.is_file():
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = [
-            (number, ", ".join(fold["groups"]), fold["report"]["mean"]["dice"], fold["reason"])
-            for number, fold in enumerate(found["folds"], start=1)
+            {
+                "name": f"{fold['fold']}" + (f", seed {fold['seed']}" if len(found["seeds"]) > 1 else ""),
+                "folder": Path(fold["model"]).parent.name if fold["model"] else "",
+                "groups": ", ".join(fold["groups"]),
+                "dice": fold["report"]["mean"]["dice"],
+                "reason": fold["reason"],
+            }
+            for fold in found["folds"]
         ]
         return {
             "classes": found["classes"],

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 RECIPE, HISTORY, REPORT = "recipe.json", "history.csv", "report.html"
+# Where a run keeps the runs that it is compared with.
+CONTROLS = "controls"
 # Runs lie in a folder, or a level deeper as the folds of a cross-validation or the parts of a cascade.
 DEPTH = 2
 # What a person reads in place of the reason "running" once nothing runs there any more.
@@ -151,8 +153,8 @@ def list_runs(folder: str | os.PathLike[str]) -> list[RunRecord]:
     Parameters
     ----------
     folder
-        A folder of runs, or of one. Runs a level deeper, as a cross-validation leaves them, are listed too. Other
-        folders are passed over; a damaged run is listed last, with its ``fault``.
+        A folder of runs, or of one. Runs a level deeper, as a cross-validation leaves them, and the controls of a run
+        are listed too. Other folders are passed over; a damaged run is listed last, with its ``fault``.
 
     Raises
     ------
@@ -230,7 +232,7 @@ def read_recipe(path: str | os.PathLike[str]) -> FineTuneRecipe:
         raise InputError(f"{file}: {error}") from None
 
 
-def order_of(run: str | os.PathLike[str], samples: Sequence[Sample]) -> Order:
+def order_of(run: str | os.PathLike[str], samples: Sequence[Sample], start: str | None = None) -> Order:
     """Recipe, start and split that a run began with, to run it again on the same images.
 
     Parameters
@@ -239,6 +241,8 @@ def order_of(run: str | os.PathLike[str], samples: Sequence[Sample]) -> Order:
         Its folder.
     samples
         The images, recognised by their names; those that the run did not know are left out.
+    start
+        In place of its own; "scratch" for fresh weights.
 
     Raises
     ------
@@ -247,12 +251,13 @@ def order_of(run: str | os.PathLike[str], samples: Sequence[Sample]) -> Order:
     """
     folder = Path(run).expanduser()
     facts, recipe = read_facts(folder), read_recipe(folder)
-    if not facts.start_given:
+    start = start or facts.start_given
+    if not start:
         raise InputError(
             f"the run in {folder} started from a model in memory ({start_in_words(facts.start)}), which its files "
             "cannot bring back; choose the start yourself."
         )
-    start = None if facts.start_given == "scratch" else facts.start_given
+    start = None if start == "scratch" else start
     return Order(recipe, start, split_of(facts, samples))
 
 
@@ -281,9 +286,11 @@ def split_of(facts: RunFacts, samples: Sequence[Sample]) -> SplitPlan | None:
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders of runs, this one included; hidden ones and what lies inside a run are not looked at."""
+    """Folders of runs, this one included; hidden ones are not looked at, and within a run only its controls."""
     if (folder / FACTS).is_file():
         yield folder
+        if (folder / CONTROLS).is_dir():
+            yield from _run_folders(folder / CONTROLS, 1)
     elif depth:
         for child in sorted(folder.iterdir()):
             if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):

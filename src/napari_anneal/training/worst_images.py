@@ -7,6 +7,7 @@ are bounded in number and size however large the images are.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def read_pictures(folder: Path) -> list[Picture]:
         with np.load(folder / PICTURES, allow_pickle=False) as file:
             count = sum(name.startswith("image-") for name in file.files)
             return [Picture(file[f"image-{i}"], file[f"labels-{i}"], file[f"prediction-{i}"]) for i in range(count)]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return []
 
 
