@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,11 @@ from qtpy.QtWidgets import (
 
 from napari_anneal.errors import InputError, OutputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._class_balance import ClassBalance
+from napari_anneal.widgets._copies_found import CopiesFound, copy_pictures
 from napari_anneal.widgets._fold_matrix import FoldMatrix
 from napari_anneal.widgets._form import Form, fold, form_layout
+from napari_anneal.widgets._group_pattern import GroupPattern
 from napari_anneal.widgets._layer_choice import follow_layers
 from napari_anneal.widgets._layers import group_of, is_gold, is_made, remember, sample_from_layers
 from napari_anneal.widgets._pairs import matching_image
@@ -33,6 +37,8 @@ from napari_anneal.widgets._path_field import PathField
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_anneal.validation import NameGroups
+
 __all__ = ["SplitWidget", "guess_group"]
 
 NAME, GROUP, GOLD = 0, 1, 2
@@ -40,6 +46,7 @@ METHODS = {
     "balance images": "group",
     "balance rare classes": "stratified",
     "leave one group out": "leave_one_group_out",
+    "hold a fifth out": "hold_out",
 }
 
 
@@ -73,6 +80,15 @@ class SplitWidget(Form):
         )
         self.table = self._build_table()
         self.fields.addRow(self.table)
+        self.pattern = GroupPattern()
+        self.row(
+            "Pattern",
+            self.pattern,
+            "A regular expression: what its (…), or the whole match, takes from a name is the group. ^(.+?)_ makes "
+            "steelA of steelA_03. The table shows what it finds while you type; Use takes it over.",
+        )
+        self.pattern.previewed.connect(lambda found: self.guarded(lambda: self._preview(found)))
+        self.pattern.accepted.connect(lambda found: self.guarded(lambda: self._take(found)))
         buttons = QHBoxLayout()
         self.guess = QPushButton("Guess groups from names")
         self.guess.setToolTip("Everything before the last number of a name: steel-A_01 and steel-A_02 → steel-A.")
@@ -93,10 +109,16 @@ class SplitWidget(Form):
         self.matrix = FoldMatrix()
         self.matrix.setVisible(False)
         self.body.addWidget(self.matrix)
+        self.balance = ClassBalance()
+        self.body.addWidget(self.balance)
+        self.copies = CopiesFound()
+        self.body.addWidget(self.copies)
         self.body.addStretch()
         self.entries: list[Entry] = []
+        self._typed: list[str] | None = None
         self.folder.changed.connect(lambda _: self.guarded(self._read_folder))
         self.bar.started.connect(lambda: self.guarded(self._run))
+        self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
         follow_layers(viewer, self, self.refresh)
         self.refresh()
 
@@ -147,7 +169,7 @@ class SplitWidget(Form):
         self._fill([Entry(image.name, image, labels) for image, labels in pairs if image is not None])
 
     def _fill(self, entries: list[Entry]) -> None:
-        self.entries = entries
+        self.entries, self._typed = entries, None
         self.table.blockSignals(True)
         self.table.setRowCount(len(entries))
         for row, entry in enumerate(entries):
@@ -165,9 +187,12 @@ class SplitWidget(Form):
         rows = min(9, max(3, len(entries)))
         header = self.table.horizontalHeader().sizeHint().height()
         self.table.setFixedHeight(header + rows * self.table.verticalHeader().defaultSectionSize() + 6)
+        self.pattern.set_names([entry.name for entry in entries])
 
     def group(self, row: int) -> str:
-        """The group typed in a row."""
+        """The group of a row; what a pattern only shows does not count before it is taken over."""
+        if self._typed is not None:
+            return self._typed[row]
         return str(self.table.item(row, GROUP).text()).strip()
 
     def gold(self, row: int) -> bool:
@@ -195,11 +220,40 @@ class SplitWidget(Form):
                 if layer is not None:  # folds that were shown before are of other groups
                     remember(layer, group=self.group(row), gold=self.gold(row), fold=None)
 
-    def _guess(self) -> None:
+    def _write_groups(self, groups: Sequence[str], preview: bool = False) -> None:
+        """Write the group column; a preview is in italics."""
         self.table.blockSignals(True)
-        for row, entry in enumerate(self.entries):
-            self.table.item(row, GROUP).setText(guess_group(entry.name))
+        for row, group in enumerate(groups):
+            item = self.table.item(row, GROUP)
+            font = item.font()
+            font.setItalic(preview)
+            item.setFont(font)
+            item.setText(group)
         self.table.blockSignals(False)
+
+    def _preview(self, found: NameGroups | None) -> None:
+        """Show what a pattern finds, or again what was typed."""
+        if found is None:
+            if self._typed is not None:
+                typed, self._typed = self._typed, None
+                self._write_groups(typed)
+            return
+        if self._typed is None:
+            self._typed = [self.group(row) for row in range(len(self.entries))]
+        self._write_groups([group or "–" for group in found.groups], preview=True)
+
+    def _take(self, found: NameGroups) -> None:
+        """Take the groups of a pattern over; a name that it does not match keeps its group."""
+        typed = [self.group(row) for row in range(len(self.entries))]
+        self._typed = None
+        self._write_groups([group or old for group, old in zip(found.groups, typed, strict=True)])
+        self._remember()
+        self.pattern.line.clear()
+        self.bar.say(f"Groups taken from the names: {found.sentence}")
+
+    def _guess(self) -> None:
+        self.pattern.line.clear()
+        self._write_groups([guess_group(entry.name) for entry in self.entries])
         self._remember()
         count = len({self.group(row) for row in range(len(self.entries))})
         self.bar.say(f"{count} groups guessed from the names; correct them where they are wrong.")
@@ -251,13 +305,27 @@ class SplitWidget(Form):
         folds, seed, method = self.folds.value(), self.seed.value(), METHODS[self.method.currentText()]
 
         def work(report: Any, cancel: Any) -> Any:
-            from napari_anneal.validation import group_split
+            from napari_anneal.validation import find_copies, group_split
 
-            return group_split(samples, folds, gold, seed, method=method)
+            copies = find_copies(samples, progress=lambda done, total: report((done, total)), cancel=cancel)
+            if cancel.is_set():
+                return None
+            return group_split(samples, folds, gold, seed, method=method, copies=copies), copy_pictures(samples, copies)
 
-        self.launch(work, lambda plan: self._show(plan, samples), "Splitting …")
+        self.launch(work, lambda found: self._show(found, samples), "Looking for copies and splitting …")
 
-    def _show(self, plan: Any, samples: list[Sample]) -> None:
+    def _show(self, found: Any, samples: list[Sample]) -> None:
+        if found is None:
+            self.bar.say("Cancelled; nothing was split.")
+            return
+        plan, pictures = found
+        self.table.blockSignals(True)
+        for index in plan.gold:  # copies of gold are gold
+            self.table.item(index, GOLD).setCheckState(Qt.CheckState.Checked)
+        self.table.blockSignals(False)
+        self._remember()
+        self.balance.show_report(plan.report)
+        self.copies.show_copies(pictures)
         for index, entry in enumerate(self.entries):
             if entry.image is not None:
                 place = next((k for k, fold in enumerate(plan.folds, start=1) if index in fold.val), None)
