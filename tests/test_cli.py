@@ -258,6 +258,20 @@ def test_locked_gold_is_left_out_everywhere_and_opened_once_by_name(folder, mode
     refused(anneal(*words), "is gone")
 
 
+@pytest.mark.nightly
+def test_two_processes_train_one_model_and_one_of_them_speaks(folder, tmp_path):
+    words = ["--start", "scratch", "--preset", "scratch", "--encoder", "resnet10t", "--epochs", "1", "--steps", "2"]
+    words += ["--patch", "64", "--batch", "2", "--device", "cpu", "--devices", "2", "--json"]
+    words += ["--out", str(tmp_path / "a")]
+    command = [sys.executable, "-m", "napari_anneal.cli", "train", str(folder), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert last_json(done)["model"] == str(tmp_path / "a" / "model")
+    assert len(done.stdout.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    again = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    refused(again, "already exists")
+
+
 def test_models_lists_what_is_shipped():
     assert "voronoi" in last_json(anneal("models", "--json"))
 
@@ -288,6 +302,9 @@ def test_models_lists_what_is_shipped():
         (("train", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no checkpoint",)),
         (("train", "FOLDER", "--start", "scratch", "--patch", "50", "--out", "OUT"), ("patch",)),
         (("train", "FOLDER", "--start", "scratch", "--out", "FOLDER"), ("already exists",)),
+        (("train", "FOLDER", "--precision", "float8", "--out", "OUT"), ("precision", "float16")),
+        (("train", "FOLDER", "--nodes", "2", "--out", "OUT"), ("MASTER_ADDR", "torchrun")),
+        (("train", "FOLDER", "--controls", "--devices", "2", "--out", "OUT"), ("--controls", "one device")),
         (("train", "FOLDER", "--start", "scratch", "--controls", "--out", "OUT"), ("a control itself",)),
         (("cascade", "no-such-folder"), ("no-such-folder",)),
         (("cascade", "FOLDER", "--start", "scratch", "--set", "magic=1", "--out", "OUT"), ("magic",)),

@@ -25,6 +25,9 @@ from napari_anneal.training.checkpoint import has_checkpoint, read_checkpoint
 from napari_anneal.training.ranks import ALONE
 from napari_anneal.training.shared_statistics import SharedStatistics
 
+# Starting Python and torch twice takes long on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 
 def free_port():
     with socket.socket() as probe:
@@ -42,7 +45,11 @@ def outcomes(tmp_path_factory):
         subprocess.Popen([sys.executable, script, str(folder)], env=os.environ | place | {"LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]
-    assert [child.wait(240) for child in children] == [0, 3]
+    try:
+        assert [child.wait(500) for child in children] == [0, 3]
+    finally:
+        for child in children:
+            child.kill()
 
     def of(name):
         found = [folder / f"{name}-{rank}.json" for rank in range(2)]
@@ -57,6 +64,8 @@ def alone():
         "plain": two_processes.shared(),
         "pieces": two_processes.shared(batch_norm="frozen", ema_decay=0.5),
         "memory": two_processes.shared(batch_norm="frozen"),
+        "early": two_processes.shared(patience=1),
+        "nan": two_processes.with_a_nan(5, epochs=2),
     }
 
 
@@ -71,6 +80,16 @@ def test_losses_and_weights_are_those_of_a_single_process(outcomes, alone, name)
     for weight, values in one["weights"].items():
         np.testing.assert_allclose(first["weights"][weight], values, rtol=1e-3, atol=1e-4, err_msg=weight)
     assert first["weights"] == second["weights"]
+
+
+def test_early_stops_and_fall_backs_are_those_of_a_single_process(outcomes, alone):
+    for name in ("early", "nan"):
+        (first, second), one = outcomes[1](name), alone[name]
+        np.testing.assert_allclose(first["losses"], one["losses"], rtol=1e-4)
+        assert (first["reason"], second["reason"]) == (one["reason"], one["reason"])
+        assert second["notices"] == first["notices"] == list(one["notices"])
+    assert alone["early"]["reason"] == "stopped early"
+    assert any("half the learning rates" in text for text in alone["nan"]["notices"])
 
 
 def test_the_first_process_alone_tells_and_writes(outcomes):
@@ -111,6 +130,34 @@ def test_a_process_that_dies_leaves_a_sentence_and_a_checkpoint(outcomes):
     assert "another process of this run has ended or does not answer" in text
     assert has_checkpoint(folder / "death")
     assert read_checkpoint(folder / "death").captured.numbers["progress"]["step"] == 4
+
+
+SILENT = """
+import datetime, sys, time
+import torch
+from napari_anneal.errors import AnnealError
+from napari_anneal.training.ranks import JoinedRanks
+rank, port = int(sys.argv[1]), sys.argv[2]
+torch.distributed.init_process_group(
+    "gloo", f"tcp://127.0.0.1:{port}", datetime.timedelta(seconds=3), world_size=2, rank=rank
+)
+ranks = JoinedRanks(rank, 2, torch.device("cpu"))
+assert ranks.agree(rank == 0)
+if rank == 1:
+    time.sleep(60)
+try:
+    ranks.agree(True)
+except AnnealError as error:
+    sys.exit("does not answer" not in str(error))
+"""
+
+
+def test_a_process_that_hangs_is_given_up_after_a_while():
+    port = free_port()
+    children = [subprocess.Popen([sys.executable, "-c", SILENT, str(rank), port]) for rank in range(2)]
+    assert children[0].wait(200) == 0
+    children[1].kill()
+    children[1].wait()
 
 
 # Shared statistics

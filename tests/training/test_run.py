@@ -116,6 +116,18 @@ def test_the_same_seed_gives_the_same_model_bit_for_bit(samples):
     assert any(not torch.equal(made[0][k], made[2][k]) for k in made[0])
 
 
+def test_dropout_falls_by_the_seed_of_the_recipe_and_leaves_torchs_random_state_alone(samples):
+    settings = {"decoder": "fpn", "encoder_depth": 5, "decoder_channels": (), "epochs": 1}
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first = fine_tune(samples, recipe=recipe("scratch", **settings)).model.network
+    assert any(isinstance(m, torch.nn.Dropout2d) and m.p > 0 for m in first.modules())
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(12)
+    second = fine_tune(samples, recipe=recipe("scratch", **settings)).model.network
+    assert all(torch.equal(first.state_dict()[k], v) for k, v in second.state_dict().items())
+
+
 def test_a_used_folder_is_refused_and_left_alone(finished, samples):
     _, _, out = finished
     before = sorted(p.name for p in out.iterdir())

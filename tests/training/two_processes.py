@@ -76,6 +76,22 @@ def little_memory_on_the_second(devices):
         step.backward = real
 
 
+def with_a_nan(step_number, **changes):
+    """A run whose loss is NaN in one step."""
+    real, calls = step.Stepper.__call__, []
+
+    def spoiled(self, *given):
+        stepped = real(self, *given)
+        calls.append(1)
+        return step.Stepped(float("nan"), stepped.told, True) if len(calls) == step_number else stepped
+
+    step.Stepper.__call__ = spoiled
+    try:
+        return shared(**changes)
+    finally:
+        step.Stepper.__call__ = real
+
+
 def death_of_the_second(out):
     """The second process ends without a word in the fifth step."""
     real, calls = step.Stepper.__call__, []
@@ -98,6 +114,8 @@ def main(folder):
         "plain": lambda: shared(devices=2, noise_scale_every=3, out=out / "plain"),
         "pieces": lambda: shared(devices=2, micro_batch=1, batch_norm="frozen", ema_decay=0.5),
         "memory": lambda: little_memory_on_the_second(2),
+        "early": lambda: shared(devices=2, patience=1),
+        "nan": lambda: with_a_nan(5, devices=2, epochs=2),
         "finish": lambda: shared(devices=2, on_event=when(4, lambda control, cancel: control.finish())),
         "pause": lambda: shared(devices=2, epochs=1, on_event=when(1, pause)),
         "cancel": lambda: shared(devices=2, out=out / "cut", on_event=when(5, lambda control, cancel: cancel.set())),

@@ -134,6 +134,8 @@ def fine_tune(
             found = ranks.same(None if folder is None else read_checkpoint(folder))
             assert found is not None
             ledger.tell(Notice(keeper.go_on(found, recipe)))
+            if not ranks.first:  # the checkpoint holds the first one's random state; dropout must not fall alike
+                torch.manual_seed(recipe.seed + ranks.rank)
         record.begin(resume)
         ledger.tell(_started(network, recipe, prepared, str(device)))
         if not resume:

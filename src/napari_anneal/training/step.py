@@ -81,19 +81,20 @@ class Stepper:
         while True:
             at_once = min(progress.micro_batch or self.recipe.micro_batch or len(images), len(images))
             key = (progress.stage, at_once)
+            new = key not in self._proven
             # Half a forward pass may move some of the running statistics before it fails.
-            before = [] if key in self._proven else [b.clone() for b in self.state.network.buffers()]
+            before = [buffer.clone() for buffer in self.state.network.buffers()] if new else []
             try:
-                if before and self.ranks.world > 1:
+                if new and self.ranks.world > 1:
                     self._rehearse(images, labels, at_once)
                 resting = self.state.statistics.wake(images, at_once)
-                if resting and key not in self._proven:
+                if new and resting:
                     told.append(Notice(resting))
                 loss = self._backward(self._compiled or self._plain, images, labels, at_once)
                 self._proven.add(key)
                 return loss, told + smaller
             except Exception as error:
-                compiling = self._compiled is not None and bool(before) and not is_out_of_memory(error)
+                compiling = new and self._compiled is not None and not is_out_of_memory(error)
                 if not compiling and (not is_out_of_memory(error) or at_once == 1):
                     raise
                 why = str(error).strip().splitlines()
