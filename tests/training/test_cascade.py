@@ -22,6 +22,7 @@ from napari_anneal.training.arrows import ArrowFinished, ArrowStarted, TaskScore
 from napari_anneal.training.cascade_record import CascadeRecord
 from napari_anneal.training.events import EpochDone, Notice, Predicted, RunStarted, StepDone
 from napari_anneal.training.forgetting import all_kept, score_task, task_of
+from napari_anneal.training.report import write_report
 from napari_anneal.training.run_lock import LOCK, locked
 from napari_anneal.training.setup import STREAM_VALIDATION
 from napari_anneal.validation import evaluate, group_split
@@ -128,6 +129,20 @@ def test_the_scores_are_in_the_record_the_bundle_and_the_events(done):
     assert result.model.card.metrics["kept"] == metrics["kept"]
     assert [e.score for e in events if isinstance(e, TaskScored)] == list(result.scores)
     assert any(isinstance(e, Notice) and e.text == result.kept[0].sentence for e in events)
+
+
+def test_the_report_shows_every_score_and_what_was_kept(done):
+    result, _, out = done
+    page = (out / "report.html").read_text()
+    for score in result.scores:
+        assert f"<td>{score.mean():.3f}</td>" in page
+    assert "after synthetic" in page
+    assert result.kept[0].sentence in page
+    (out / "cascade.json").rename(out / "kept.json")
+    (out / "cascade.json").write_text("{}")
+    with pytest.raises(InputError, match="is damaged"):
+        write_report(out)
+    (out / "kept.json").replace(out / "cascade.json")
 
 
 def test_events_tell_which_arrow_runs(done):

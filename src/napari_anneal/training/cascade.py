@@ -35,13 +35,14 @@ from napari_anneal.training.arrows import (
     cascade_arrows,
     is_model,
 )
-from napari_anneal.training.cascade_record import FILE, CascadeRecord
+from napari_anneal.training.cascade_record import CascadeRecord
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Notice
 from napari_anneal.training.finished_run import ENDED, finished_run, refuse_another
 from napari_anneal.training.forgetting import Kept, Task, all_kept, score_task, task_of, task_of_link
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
+from napari_anneal.training.report_tasks import CASCADE
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_folder import create_folder, free_folder
 from napari_anneal.training.run_lock import locked
@@ -190,7 +191,7 @@ class _Running:
             return self._run(resume)
         except AnnealError:
             if self.folder is not None and not any(path.is_dir() for path in self.folder.iterdir()):
-                remove(self.folder / FILE)  # nothing was begun
+                remove(self.folder / CASCADE)  # nothing was begun
             raise
 
     def _run(self, resume: bool) -> Cascade:

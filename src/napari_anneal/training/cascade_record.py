@@ -14,10 +14,10 @@ from napari_anneal.models.lineage import weights_digest
 from napari_anneal.samples.placing import remove, why_not_written
 from napari_anneal.training.arrows import Arrow, Cascade, Start
 from napari_anneal.training.forgetting import TaskScore
+from napari_anneal.training.report_tasks import CASCADE
 
-__all__ = ["FILE", "CascadeRecord"]
+__all__ = ["CascadeRecord"]
 
-FILE = "cascade.json"
 VERSION = 1
 
 
@@ -49,7 +49,7 @@ class CascadeRecord:
             There is none in this folder, or it is one of other arrows or another start.
         """
         try:
-            told = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            told = json.loads((folder / CASCADE).read_text(encoding="utf-8"))
             if told["version"] > VERSION:
                 raise InputError(f"the cascade in {folder} was begun by a newer napari-anneal; go on with that one.")
             names, start = tuple(told["names"]), told["start"]
@@ -60,7 +60,7 @@ class CascadeRecord:
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{folder / FILE} is damaged ({error}); start the cascade in another folder.") from error
+            raise InputError(f"{folder / CASCADE} is damaged ({error}); start in another folder.") from error
         for what, mine, theirs in (("start", self.start, start), ("arrows", self.names, names)):
             if mine != theirs:
                 raise InputError(
@@ -93,18 +93,18 @@ class CascadeRecord:
         scores = {"scores": [score.to_dict() for score in self.scores]}
         told = {"version": VERSION, "start": self.start, "names": list(self.names)} | self.summary | scores
         told["during"] = [score.to_dict() for score in self.during.values()]
-        partial = folder / f".{FILE}.partial"
+        partial = folder / f".{CASCADE}.partial"
         try:
             with partial.open("w", encoding="utf-8") as file:
                 file.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(folder / FILE)
+            partial.replace(folder / CASCADE)
         except OSError as error:
             remove(partial)
             raise OutputError(
-                f"{folder / FILE} cannot be written: {why_not_written(error)}; the models of the finished arrows are "
-                "in their folders, and the cascade can go on from there."
+                f"{folder / CASCADE} cannot be written: {why_not_written(error)}; the models of the finished arrows "
+                "are in their folders, and the cascade can go on from there."
             ) from error
 
 

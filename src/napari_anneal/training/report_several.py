@@ -11,6 +11,7 @@ from typing import Any
 from napari_anneal.errors import InputError
 from napari_anneal.models.card import class_colours
 from napari_anneal.pages import Curve, chart
+from napari_anneal.training.report_tasks import task_table
 from napari_anneal.training.run_comparison import RunComparison, compare_runs
 from napari_anneal.training.runs import CONTROLS, REPORT, RunRecord, list_runs, read_run
 
@@ -34,6 +35,7 @@ def several_fields(folder: Path, records: Sequence[RunRecord]) -> dict[str, Any]
         "folds": fold_table(folder),
         "charts": _charts(compared) if compared else [],
         "compared": compared,
+        "tasks": task_table(folder),
     }
 
 
