@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_anneal.samples.sample import Sample
     from napari_anneal.validation import SplitPlan
 
-__all__ = ["ALL_FOLDS", "HELD_OUT", "ONE_FOLD", "SplitChoice", "SplitOrder", "fold_of", "without_gold_groups"]
+__all__ = ["ALL_FOLDS", "HELD_OUT", "ONE_FOLD", "SplitChoice", "SplitOrder", "fold_of"]
 
 HELD_OUT, ONE_FOLD, ALL_FOLDS = "held out", "one fold", "all folds"
 CHOICES = {
@@ -177,9 +177,3 @@ def fold_of(image: Any) -> tuple[int, int] | None:
     remembered = image.metadata.get(GROUP_KEY) if image is not None else None
     place = remembered.get("fold") if isinstance(remembered, dict) else None
     return (int(place[0]), int(place[1])) if place else None
-
-
-def without_gold_groups(pairs: Sequence[Any], gold: set[str]) -> tuple[list[Any], list[str]]:
-    """Pairs of no gold group, and the names of the others: of a gold specimen nothing trains, marked or not."""
-    kept = [pair for pair in pairs if pair.image is None or not pair.group or pair.group not in gold]
-    return kept, [pair.image.name for pair in pairs if pair not in kept]

@@ -12,13 +12,14 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._chosen_pairs import chosen_pairs
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
 from napari_anneal.widgets._fold_table import FoldTable
 from napari_anneal.widgets._form import Form, fold, form_layout
-from napari_anneal.widgets._layers import colours_of, group_of, is_gold, made_as, sample_from_layers, snapshot
+from napari_anneal.widgets._layers import colours_of, sample_from_layers, snapshot
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
 from napari_anneal.widgets._outcome import Outcome
@@ -28,12 +29,13 @@ from napari_anneal.widgets._plan_panel import PlanPanel
 from napari_anneal.widgets._planning import Planning, Request, one_at_a_time
 from napari_anneal.widgets._recipe_choice import RecipeChoice
 from napari_anneal.widgets._recipe_settings import RecipeSettings
+from napari_anneal.widgets._resume_offer import ResumeOffer
 from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._runs_panel import RunsPanel
-from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitChoice, without_gold_groups
+from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitChoice
 from napari_anneal.widgets._stream_source import StreamSource
 from napari_anneal.widgets._sweep_panel import Swept
-from napari_anneal.widgets._watch import WATCHED, WatchChoice
+from napari_anneal.widgets._watch import WatchChoice
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -74,6 +76,9 @@ class FineTuneWidget(Form):
         self.row("Watch", self.watch, self.watch.tip)
         self.controls = QCheckBox("scratch, feature extraction (3 × as long)")
         self.row("Controls", self.controls, CONTROLS_TIP)
+        self.resume = ResumeOffer()
+        self.resume.accepted.connect(lambda record: self.guarded(lambda: self.go_on(record)))
+        self.body.addWidget(self.resume)
         self.plan = PlanPanel()
         self.body.addWidget(self.plan)
         self.recipe: RecipeSettings | None = None
@@ -112,6 +117,11 @@ class FineTuneWidget(Form):
         self.pairs.refresh_groups()
         self.split.refresh()
         self.planning.ask()
+        self._look_for_resume()
+
+    def _look_for_resume(self, *_: Any) -> None:
+        if self.recipe is not None and not self.job.running:
+            self.resume.look(Path(self.folder.text()).expanduser())
 
     def _build_planning(self) -> None:
         """Plan the run anew whenever something changes that it depends on."""
@@ -149,6 +159,7 @@ class FineTuneWidget(Form):
         self.name = QLineEdit()
         self.name.setPlaceholderText("made from the image's name")
         self.folder = PathField(RUNS, "folder")
+        self.folder.changed.connect(self._look_for_resume)
         for label, widget, tip in (
             ("model name", self.name, "How lists call the model, and its folder on disk."),
             ("save in", self.folder, "Folder that gets a folder for each run: the model bundle, history and recipe."),
@@ -167,6 +178,7 @@ class FineTuneWidget(Form):
         self.start.combo.currentIndexChanged.connect(self._fit_preset)
         if not self.job.running:  # else its end does
             self.planning.release()
+            self._look_for_resume()
 
     def _fit_preset(self, index: int = 0) -> None:
         """Fresh weights learn all at once; every other start learns head first."""
@@ -201,40 +213,10 @@ class FineTuneWidget(Form):
         self.planning.ask()
 
     def pairs_to_use(self) -> list[Pair]:
-        """What the rows say now without gold, which is left out with a notice.
-
-        Raises
-        ------
-        InputError
-            The same pair twice, labels that are no paint, or nothing to train on.
-        """
-        chosen: list[Pair] = []
-        gold = []
-        for pair in self.pairs.pairs:
-            if pair.image is not None and is_gold(pair.image):
-                gold.append(pair.image.name)
-                continue
-            if pair.labels is not None and made_as(pair.labels) == WATCHED:
-                raise InputError(
-                    f"{pair.labels.name!r} is what a network said while it learned, not paint; choose the labels that "
-                    "you have painted."
-                )
-            if pair.labels is not None and any(p.image is pair.image and p.labels is pair.labels for p in chosen):
-                raise InputError(
-                    f"Image {pair.image.name!r} with {pair.labels.name!r} is listed twice; remove one row."
-                )
-            chosen.append(pair)
-        chosen, of_gold = without_gold_groups(chosen, self._gold_groups())
-        gold += of_gold
-        if not chosen:
-            what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
-            raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
+        """What the rows say now without gold, which is left out with a notice; errors as `chosen_pairs`."""
+        chosen, gold = chosen_pairs(self.viewer, self.pairs.pairs)
         self._notices = [f"Left out as gold: {', '.join(gold)}."] if gold else []
         return chosen
-
-    def _gold_groups(self) -> set[str]:
-        """Groups of the images in the viewer that are marked as gold."""
-        return {group_of(layer) for layer in self.viewer.layers if is_gold(layer)} - {""}
 
     def samples(self) -> list[Sample]:
         """What the rows hold now, copied; gold images are left out.
@@ -242,7 +224,7 @@ class FineTuneWidget(Form):
         Raises
         ------
         InputError
-            As `pairs_to_use`, or a row without layers or with layers that do not fit each other.
+            As `chosen_pairs`, or a row without layers or with layers that do not fit each other.
         """
         return [sample_from_layers(pair.image, pair.labels, pair.group) for pair in self.pairs_to_use()]
 
@@ -341,6 +323,7 @@ class FineTuneWidget(Form):
     def _launch_alone(self, work: Callable[..., Any], on_done: Callable[[Any], None], saying: str) -> None:
         """Launch something that trains: no plan is made meanwhile, and one that is under way comes to its end first."""
         self.planning.hold()
+        self.resume.withdraw()
         self.plan.show_running(True)
 
         def alone(report: Any, cancel: Any) -> Any:
@@ -387,6 +370,7 @@ class FineTuneWidget(Form):
     def _on_ended(self) -> None:
         self.view.end()
         self.plan.show_running(False)
+        self._look_for_resume()
         self._on_runs_fold(self.runs_fold.isExpanded())
 
     def _on_runs_fold(self, expanded: bool) -> None:

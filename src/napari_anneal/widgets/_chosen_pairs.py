@@ -1,0 +1,48 @@
+"""Which of the listed pairs train: no gold, nothing twice, and only what a person has painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from napari_anneal.errors import InputError
+from napari_anneal.widgets._layers import group_of, is_gold, made_as
+from napari_anneal.widgets._pairs import Pair
+from napari_anneal.widgets._watch import WATCHED
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["chosen_pairs"]
+
+
+def chosen_pairs(viewer: napari.viewer.Viewer, pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
+    """The pairs that train, and the names of the images that are left out as gold.
+
+    Of a gold specimen nothing trains: an image of its group is left out though it is not marked itself, and though the
+    marked one is not in the list.
+
+    Raises
+    ------
+    InputError
+        The same pair twice, labels that are no paint, or nothing to train on.
+    """
+    gold_groups = {group_of(layer) for layer in viewer.layers if is_gold(layer)} - {""}
+    chosen: list[Pair] = []
+    gold: list[str] = []
+    for pair in pairs:
+        if pair.image is not None and (is_gold(pair.image) or pair.group in gold_groups):
+            gold.append(pair.image.name)
+            continue
+        if pair.labels is not None and made_as(pair.labels) == WATCHED:
+            raise InputError(
+                f"{pair.labels.name!r} is what a network said while it learned, not paint; choose the labels that you "
+                "have painted."
+            )
+        if pair.labels is not None and any(p.image is pair.image and p.labels is pair.labels for p in chosen):
+            raise InputError(f"Image {pair.image.name!r} with {pair.labels.name!r} is listed twice; remove one row.")
+        chosen.append(pair)
+    if not chosen:
+        what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
+        raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
+    return chosen, gold
