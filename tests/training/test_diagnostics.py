@@ -15,6 +15,7 @@ from napari_anneal.models.layer_groups import GROUPS
 from napari_anneal.samples.sample import Sample
 from napari_anneal.training import FineTuneRecipe, Stage, fine_tune
 from napari_anneal.training.diagnostics import backbone_misleads, diagnose
+from napari_anneal.training.events import Notice, StepDone
 from napari_anneal.training.run_facts import RunFacts, UsedImage, read_facts
 from napari_anneal.validation import Fold, SplitPlan, group_split
 
@@ -39,8 +40,10 @@ def found_in(tmp_path, samples, recipe, plan=None):
     run = fine_tune(samples, plan, recipe, out=tmp_path / "run")
     findings = read_facts(tmp_path / "run").findings
     for finding in findings:
-        assert finding.sentence in run.notices or "so the score flatters" in finding.sentence
-        assert finding.sentence in run.model.card.metrics["notices"] or "flatters" in finding.sentence
+        # A rate that is too high is told as soon as it shows, with the losses of that epoch.
+        said = "too high. Lower them" if finding.kind == "learning rate too high" else finding.sentence
+        assert sum(said in text for text in run.notices) == 1
+        assert any(said in text for text in run.model.card.metrics["notices"])
     return {finding.kind: finding.sentence for finding in findings}
 
 
@@ -76,6 +79,14 @@ def test_a_learning_rate_that_is_far_too_high(halves, tmp_path, recipe):
     found = found_in(tmp_path, halves, recipe)
     assert "all layers" in found["learning rate too high"]
     assert "overfitting" not in found
+
+
+def test_a_rate_that_is_too_high_is_told_while_the_run_goes(halves):
+    events = []
+    fine_tune(halves, recipe=scratch(1.0, epochs=4), on_event=events.append)
+    told = next(i for i, e in enumerate(events) if isinstance(e, Notice) and "too high. Lower them" in e.text)
+    assert any(isinstance(e, StepDone) for e in events[told:])
+    assert sum(isinstance(e, Notice) and "too high. Lower them" in e.text for e in events) == 1
 
 
 def test_a_later_stage_that_spoils_what_the_first_has_learned(halves, tmp_path):

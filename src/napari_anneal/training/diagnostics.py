@@ -18,7 +18,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_facts import Finding, RunFacts
 from napari_anneal.training.stages import Stage
 
-__all__ = ["Finding", "backbone_misleads", "diagnose"]
+__all__ = ["Finding", "backbone_misleads", "diagnose", "diagnose_rate"]
 
 Row = Mapping[str, Any]
 
@@ -113,6 +113,13 @@ def diagnose(
     return tuple(sorted(found, key=lambda finding: finding.severity != "warning"))
 
 
+def diagnose_rate(
+    facts: RunFacts, recipe: FineTuneRecipe, history: Sequence[Row], steps: Sequence[Row]
+) -> tuple[Finding, ...]:
+    """As `diagnose`, the learning rate only: what can be told while the run goes, before it wastes its time."""
+    return tuple(_rate(_Run(facts, recipe, history, steps)))
+
+
 def backbone_misleads(feature_extraction: Sequence[float], scratch: Sequence[float]) -> Finding | None:
     """Feature extraction worse than scratch: the features of the backbone mislead, so it is better switched.
 
@@ -162,7 +169,7 @@ def _rate(run: _Run) -> list[Finding]:
             return [_too_high(f"In stage '{stage.name}' {said}{run.guessing:.2g}", peak)]
         # In its first epochs a stage cannot overfit; where the loss rises at once, its steps are too long.
         first = float(np.median(losses[:3]))
-        if first > JUMP * before and first - before > least:
+        if len(losses) > 1 and first > JUMP * before and first - before > least:
             said = f"Stage '{stage.name}' began by raising the validation loss from {before:.3g} to {first:.3g}"
             return [_too_high(said, peak)]
         swings = _swings(losses, least)

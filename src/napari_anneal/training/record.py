@@ -24,8 +24,8 @@ from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.samples.placing import write_whole
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.diagnostics import diagnose
-from napari_anneal.training.events import Notice
+from napari_anneal.training.diagnostics import Finding, diagnose, diagnose_rate
+from napari_anneal.training.events import EpochDone, Event, Notice
 from napari_anneal.training.keeper import Ledger
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
@@ -66,6 +66,7 @@ class Record:
         folder: Path | None,
     ) -> None:
         self.facts, self.names, self.recipe, self.ledger, self.folder = facts, names, recipe, ledger, folder
+        self.told: tuple[Finding, ...] = ()
 
     def begin(self, resumed: bool) -> None:
         """Write what is known, so that a run that is killed can be told from no run."""
@@ -78,6 +79,14 @@ class Record:
             except InputError:  # damaged: the run itself does not depend on it
                 self.facts = self.facts.changed(resumed=(now(),))
         self._write()
+
+    def after(self, event: Event) -> None:
+        """Tell once, as soon as it shows, that the learning rate is too high."""
+        if not isinstance(event, EpochDone) or self.told:
+            return
+        self.told = diagnose_rate(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points)
+        for finding in self.told:
+            self.ledger.tell(Notice(finding.sentence))
 
     def end(self, state: RunState, reason: str) -> None:
         """Complete the facts with what the run came to, and write them."""
@@ -101,8 +110,9 @@ class Record:
     def diagnose(self) -> None:
         """Tell what the facts and the history show, unless it has been told already."""
         findings = diagnose(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points)
+        told = {finding.kind for finding in self.told}
         for finding in findings:
-            if finding.sentence not in self.ledger.notices:
+            if finding.kind not in told and finding.sentence not in self.ledger.notices:
                 self.ledger.tell(Notice(finding.sentence))
         self.facts = self.facts.changed(findings=findings, notices=tuple(self.ledger.notices))
 

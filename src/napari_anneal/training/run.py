@@ -165,6 +165,7 @@ def fine_tune(
                 else:
                     ledger.tell(event)
                     keeper.after(event)
+                    record.after(event)
         except BaseException as error:
             keeper.rescue()
             record.end(state, "failed")
