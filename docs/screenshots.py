@@ -156,6 +156,32 @@ def split() -> None:
     viewer.close()
 
 
+def plan() -> None:
+    """What a run would do and take, before it starts, measured on this machine."""
+    from napari_anneal.widgets.finetune import FineTuneWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "cement")
+    viewer.dims.set_current_step(0, 32)
+    form = FineTuneWidget(viewer)
+    dock(viewer, form, "Fine-tune")
+    form.plan.section.expand(animate=False)
+
+    def planned() -> None:
+        settle()
+        while not form.planning.idle:
+            settle(0.1)
+
+    planned()
+    form.plan.measure.click()
+    planned()
+    form.plan.tree.topLevelItem(0).setExpanded(True)
+    settle()
+    form.scroll.verticalScrollBar().setValue(form.plan.y() - 4)
+    take(viewer, "finetune-plan")
+    viewer.close()
+
+
 def finetune_and_segment() -> None:
     """Strokes on two slices of a CT volume, a run on them, and the whole stack segmented."""
     from napari_anneal.widgets.finetune import FineTuneWidget
@@ -240,6 +266,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "synthesis": synthesis,
     "augmentation": augmentation,
     "split": split,
+    "plan": plan,
     "finetune": finetune_and_segment,
 }
 

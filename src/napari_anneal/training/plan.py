@@ -74,13 +74,6 @@ class Planner:
             return 0
         return sum(1 for sample in self._free() for _ in sample.painted_slices())
 
-    def classes(self) -> int:
-        """Highest label painted."""
-        if isinstance(self._given, SyntheticStream):
-            return 2
-        parts = (part for sample in self._free() for part in sample.painted_slices())
-        return max((int(part.labels.max()) for part in parts), default=0)
-
     def plan(
         self,
         plan: SplitPlan | None,

@@ -24,8 +24,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Stopping, averaging, seed": ("patience", "validation_patches", "ema_decay", "noise_scale_every", "seed"),
     "Network (from scratch or ImageNet)": ("encoder", "decoder", "encoder_depth"),
 }  # fmt: skip
-# Fields that a form has elsewhere or takes from the layers.
-ELSEWHERE = ("preset", "stages", "classes", "colours", "augmentation", "decoder_channels")
+# Fields that a form has elsewhere or takes from the layers; several processes are started from a terminal.
+ELSEWHERE = ("preset", "stages", "classes", "colours", "augmentation", "decoder_channels", "devices", "nodes")
 OTHER = "Other"
 # Where the field's own name says too little.
 CAPTIONS = {
