@@ -256,6 +256,9 @@ def test_locked_gold_is_left_out_everywhere_and_opened_once_by_name(folder, mode
     assert second["mark"].startswith("Not gold any more: opened once before")
     (data / "gold-ledger.jsonl").unlink()
     refused(anneal(*words), "is gone")
+    image = tifffile.imread(data / "images" / "s2.tif")
+    tifffile.imwrite(data / "images" / "s2.tif", image[::-1])
+    refused(anneal(*words), "s2", "not the image that was locked")
 
 
 @pytest.mark.nightly

@@ -122,12 +122,14 @@ def _open(
     import getpass
 
     from napari_anneal.inference import open_gold
+    from napari_anneal.samples.gold import refuse_changed
     from napari_anneal.validation import SplitPlan, SplitReport
     from napari_anneal.validation.splits import check_gold
 
     samples = _painted(folder)
     names = check_gold(gold, samples)
     chosen = tuple(i for i, sample in enumerate(samples) if sample.group.strip() in names)
+    refuse_changed(folder, [samples[i] for i in chosen])
     plan = SplitPlan((), chosen, SplitReport((), (), names, (), ()))
     with progress_bar("opening gold") as advance:
         opening = open_gold(

@@ -7,6 +7,7 @@ import tifffile
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples import Sample, read_samples
+from napari_anneal.samples.gold import lock_folder
 from napari_anneal.validation.checking import check_folder, check_samples
 
 
@@ -64,6 +65,8 @@ def test_copies_are_listed_with_their_kind_and_told_apart_by_group(tmp_path):
     gold = check_folder(tmp_path, gold=["g2"])
     assert kinds(gold.problems) == ["gold overlaps training"]
     assert "gold and training share an image: 'turned' is a copy of 's1', turned by 90°." in gold.problems[0].sentence
+    lock_folder(tmp_path, gold.samples, [2])
+    assert kinds(check_folder(tmp_path).problems) == ["gold overlaps training"]
 
 
 def test_everything_wrong_with_groups_csv_is_said_at_once(tmp_path):

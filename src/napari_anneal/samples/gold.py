@@ -4,7 +4,8 @@ A locked sample has a name, a group and a shape, but its arrays raise `GoldError
 that leaving gold alone is not left to every loader's good will. `unlocked` gives the arrays back; only the search for
 copies, which must compare gold with training, the locking itself and the deliberate opening call it.
 
-Which groups of a folder are gold is kept in its ``gold.json``; ``read_samples`` returns these samples locked.
+Which groups of a folder are gold is kept in its ``gold.json``; ``read_samples`` returns these samples locked. Deleting
+that file unlocks them: the lock keeps gold out of reach of programs and of haste, not of a person who means it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from napari_anneal.samples.fingerprints import image_fingerprint
 from napari_anneal.samples.placing import why_not_written
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["GOLD_FILE", "GoldFile", "is_locked", "lock", "lock_folder", "read_gold_file", "unlocked"]
+__all__ = ["GOLD_FILE", "GoldFile", "is_locked", "lock", "lock_folder", "read_gold_file", "refuse_changed", "unlocked"]
 
 GOLD_FILE = "gold.json"
 FORMAT = "napari-anneal gold 1"
@@ -148,6 +149,24 @@ def read_gold_file(folder: str | Path) -> GoldFile | None:
             f"{path} does not say any more which images are gold (it is damaged or of a newer version); restore it "
             "from a copy, so that no gold gets into training."
         ) from error
+
+
+def refuse_changed(folder: str | Path, samples: Sequence[Sample]) -> None:
+    """Refuse gold whose pixels are not those that were locked; paint may have been corrected since.
+
+    Raises
+    ------
+    GoldError
+        An image was changed or replaced.
+    """
+    gold = read_gold_file(folder)
+    for sample in samples if gold is not None else ():
+        locked = gold.samples.get(sample.name) if gold is not None else None
+        if locked is not None and locked != image_fingerprint(unlocked(sample)):
+            raise GoldError(
+                f"{sample.name!r} is not the image that was locked as gold in {Path(folder) / GOLD_FILE}: its pixels "
+                "were changed since; restore the image."
+            )
 
 
 def lock_folder(folder: str | Path, samples: Sequence[Sample], indices: Iterable[int]) -> GoldFile:

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.folders import Problem, list_folder, read_listed
+from napari_anneal.samples.gold import read_gold_file
 from napari_anneal.samples.normalisation import intensity_range
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.groups import groups_from_names
@@ -89,7 +90,8 @@ def check_folder(
     group_pattern
         Take the groups from the file names (see `groups_from_names`) and not from ``groups.csv``.
     gold
-        Groups that are to be set aside: copies of their images elsewhere are told apart.
+        Groups that are to be set aside, besides those that the folder has locked: copies of their images elsewhere are
+        told apart.
     progress
         Called with (images searched for copies, images in all).
 
@@ -111,7 +113,8 @@ def check_folder(
         if found.unmatched:
             problems.append(Problem("image without group", found.sentence, found.unmatched))
         samples = [replace(s, group=group or "") for s, group in zip(samples, found.groups, strict=True)]
-    checked = check_samples(samples, gold, progress=progress)
+    locked = read_gold_file(folder)
+    checked = check_samples(samples, (*gold, *(locked.groups if locked else ())), progress=progress)
     return replace(checked, problems=(*problems, *checked.problems))
 
 
