@@ -310,6 +310,7 @@ def test_models_lists_what_is_shipped():
         (("train", "FOLDER", "--controls", "--devices", "2", "--out", "OUT"), ("--controls", "one device")),
         (("train", "FOLDER", "--start", "scratch", "--controls", "--out", "OUT"), ("a control itself",)),
         (("cascade", "no-such-folder"), ("no-such-folder",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--then", "FOLDER", "--then", "FOLDER"), ("the same name",)),
         (("cascade", "FOLDER", "--start", "scratch", "--set", "magic=1", "--out", "OUT"), ("magic",)),
         (("cascade", "FOLDER", "--start", "scratch", "--gold", "nobody", "--out", "OUT"), ("nobody",)),
         (("cascade", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no cascade in",)),

@@ -114,6 +114,8 @@ def cascade(
         stream = SyntheticStream.in_patches(asked.recipe, seed if asked.seed is None else asked.seed, patch)
         first = recipe_of_synthetic(recipe, stream, begin, synthetic_epochs, steps_per_epoch=synthetic_steps)
     others = {place.resolve().name: grouped_samples(place, None, gold) for place in then or ()}
+    if len(others) < len(then or ()):
+        refuse("two folders after --then have the same name, which their arrows would share; rename one of them.")
     groups = {place: _groups(given) for place, given in ((str(folder), samples), *others.items())}
     for name in gold or ():
         if not any(name in there for there in groups.values()):
