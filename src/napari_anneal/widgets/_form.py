@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -26,7 +27,7 @@ from napari_anneal.widgets._worker import Job, sentence, stop_with_application
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["Form", "fold", "form_layout", "shrinkable"]
+__all__ = ["Form", "WrappedLabel", "fold", "form_layout", "shrinkable"]
 
 EDGE = 9
 # The greatest height that Qt knows.
@@ -57,6 +58,34 @@ def fold(title: str, content: QWidget, tip: str = "") -> QCollapsible:
     section.toggled.connect(lambda is_open: section.content().setMaximumHeight(UNLIMITED if is_open else 0))
     section.toggleButton().setToolTip(tip)
     return section
+
+
+class WrappedLabel(QLabel):
+    """Text that wraps, as high as it is at the width it has.
+
+    A plain label tells a layout that its height follows from its width; inside folds in a scroll area such layouts then
+    ask for too little, and neighbours such as the axis of a plot are covered.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def setText(self, text: str) -> None:
+        """Show another text."""
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Wrap anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        height = self.heightForWidth(max(1, self.width()))
+        if height > 0:
+            self.setFixedHeight(height)
 
 
 def shrinkable(combo: QComboBox) -> QComboBox:

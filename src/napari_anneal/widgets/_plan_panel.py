@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_anneal.samples.placing import readable_bytes
-from napari_anneal.widgets._form import fold
+from napari_anneal.widgets._form import WrappedLabel, fold
 from napari_anneal.widgets._group_tree import GroupTree
 from napari_anneal.widgets._planning import Planned
 from napari_anneal.widgets._rate_plot import RatePlot
@@ -136,11 +136,9 @@ class PlanPanel(QWidget):
         self.summary.setVisible(bool(text))
 
 
-def _text(tip: str) -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
+def _text(tip: str) -> WrappedLabel:
+    label = WrappedLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     label.setToolTip(tip)
     return label
 

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph
 from qtpy.QtCore import QPointF, Qt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
 from napari_anneal.widgets._stage_band import Span, StageBand
 
@@ -58,10 +59,8 @@ class RatePlot(QWidget):
         self._plot.getAxis("left").enableAutoSIPrefix(False)
         self._plot.getAxis("bottom").setHeight(40)
         # Beside the curves there is no place that is free in every recipe, so the legend lies below.
-        self.legend = QLabel()
+        self.legend = WrappedLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
-        self.legend.setWordWrap(True)
-        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.band = StageBand(lambda step: self._plot.vb.mapViewToScene(QPointF(step, 0)).x())
         for changed in (self._plot.vb.sigRangeChanged, self._plot.vb.sigResized):
             changed.connect(lambda *_: self.band.update())

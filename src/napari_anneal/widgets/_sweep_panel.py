@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
 from napari_anneal.widgets._rate_plot import GROUP_COLOURS
 
@@ -67,9 +68,7 @@ class SweepPanel(QWidget):
             angle=90, pen=pyqtgraph.mkPen(GROUP_COLOURS["head"], width=2, style=Qt.PenStyle.DashLine)
         )
         self._plot.addItem(self._mark, ignoreBounds=True)
-        self.sentence = QLabel()
-        self.sentence.setWordWrap(True)
-        self.sentence.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.sentence = WrappedLabel()
         self.accept = QPushButton("Take this rate")
         self.accept.setToolTip(
             "Scale the rates of the recipe so that the head gets the suggested one; stages with another optimizer "
