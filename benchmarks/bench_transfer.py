@@ -40,6 +40,7 @@ METHODS = {  # name: (start is the source model?, preset)
     "linear probe": (True, "linear_probe"),
     "full": (True, "full"),
 }
+UNTOUCHED = "source as it is"
 # The length that the product gives a few images by default: 30 epochs of 8 steps. Nothing ends early.
 EPOCHS, STEPS_PER_EPOCH, BATCH, PATCH = 30, 8, 8, 128
 FOLDS = 3
@@ -95,6 +96,10 @@ def measure(given: argparse.Namespace) -> Iterator[dict]:
             print(f"skipped {name}: there is no folder {folder}", flush=True)
     for repeat in range(given.repeats):
         for name, these in samples.items():
+            line = {"task": name, "images": 0, "method": UNTOUCHED, "repeat": repeat}
+            start = source(TASKS[name].source, given)
+            if key(line) not in done and start.classes == TASKS[name].classes:
+                yield line | scores(start, [these[i] for i in split(these, 1, repeat).gold])
             for count in TASKS[name].images:
                 for method in given.methods:
                     line = {"task": name, "images": count, "method": method, "repeat": repeat}
@@ -115,16 +120,19 @@ def one_run(task: Task, samples: list[Sample], count: int, method: str, repeat: 
     began = time.monotonic()
     run = na.fine_tune(samples, plan, recipe, source(task.source, given) if from_source else None)
     seconds = time.monotonic() - began
-    report = na.evaluate(run.model, [samples[i] for i in plan.gold])
-    return {
-        "dice": [round(float(d), 4) for d in report.mean("dice")],
-        "iou": [round(float(d), 4) for d in report.mean("iou")],
+    return scores(run.model, [samples[i] for i in plan.gold]) | {
         "val_dice": [round(run.best[f"val_dice_{k}"], 4) for k in range(1, len(task.classes) + 1)],
         "best_epoch": run.best["epoch"],
         "train": [samples[i].name for i in plan.folds[0].train],
         "test": [samples[i].name for i in plan.gold],
         "seconds": round(seconds, 1),
     }
+
+
+def scores(model: na.Model, samples: list[Sample]) -> dict:
+    """Dice and IoU of every class, mean over images."""
+    report = na.evaluate(model, samples)
+    return {metric: [round(float(value), 4) for value in report.mean(metric)] for metric in ("dice", "iou")}
 
 
 def split(samples: list[Sample], count: int, repeat: int) -> SplitPlan:
@@ -145,10 +153,10 @@ def split(samples: list[Sample], count: int, repeat: int) -> SplitPlan:
     return replace(plan, folds=(Fold(tuple(train), (judge,)),), gold=fold.val)
 
 
-def source(name: str, given: argparse.Namespace) -> na.Model | str:
+def source(name: str, given: argparse.Namespace) -> na.Model:
     """Return the start: the shipped model, or that model trained on with synthetic objects (kept in the folder)."""
     if name == "voronoi":
-        return name
+        return na.load_model(name)
     folder = given.out / "source"
     if not (folder / "model").is_dir():
         # All layers at one rate: the preset of fresh weights, on weights that have seen synthetic grains.
@@ -240,6 +248,9 @@ def tables(lines: list[dict]) -> str:
             cells = [spread(score[m]) for m in methods]
             cells += [spread(score[m] - score["scratch"], sign="+") for m in methods if m != "scratch"]
             texts.append(f"| {count} | {len(common)} | {' | '.join(cells)} |")
+        untouched = np.array([100 * np.mean(line["dice"]) for line in mine if line["method"] == UNTOUCHED])
+        if len(untouched):
+            texts.append(f"\nThe source as it is, without fine-tuning: {spread(untouched)} ({len(untouched)} folds)")
     return "\n".join(texts)
 
 
