@@ -35,6 +35,7 @@ class GroupPattern(QWidget):
         self.line = QLineEdit()
         self.line.setPlaceholderText("^(.+?)_")
         self.line.setClearButtonEnabled(True)
+        self.line.setToolTip("A regular expression; Enter or Use takes the groups over that the table shows.")
         self.line.textChanged.connect(lambda _: self._preview())
         self.line.returnPressed.connect(self._accept)
         self.use = QPushButton("Use")
