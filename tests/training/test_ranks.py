@@ -137,10 +137,13 @@ import datetime, sys, time
 import torch
 from napari_anneal.errors import AnnealError
 from napari_anneal.training.ranks import JoinedRanks
-rank, port = int(sys.argv[1]), sys.argv[2]
-torch.distributed.init_process_group(
-    "gloo", f"tcp://127.0.0.1:{port}", datetime.timedelta(seconds=3), world_size=2, rank=rank
-)
+rank, port = int(sys.argv[1]), int(sys.argv[2])
+# Both are there before the short patience begins.
+long, short = datetime.timedelta(seconds=180), datetime.timedelta(seconds=5)
+store = torch.distributed.TCPStore("127.0.0.1", port, 2, rank == 0, long)
+store.set(f"process {rank}", "is there")
+store.wait([f"process {1 - rank}"], long)
+torch.distributed.init_process_group("gloo", store=store, timeout=short, world_size=2, rank=rank)
 ranks = JoinedRanks(rank, 2, torch.device("cpu"))
 assert ranks.agree(rank == 0)
 if rank == 1:
