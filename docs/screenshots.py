@@ -216,6 +216,7 @@ def finetune_and_segment() -> None:
         viewer.window.remove_dock_widget(form)
         segment = SegmentWidget(viewer)
         dock(viewer, segment, "Segment")
+        segment.model.combo.setCurrentIndex(segment.model.index_of(("session", "cement")))
         segment.slice.click()
         finish(segment)
         viewer.layers[-1].visible = False
@@ -240,7 +241,7 @@ def compare_runs(viewer: napari.Viewer, form: Any, folder: str) -> None:
     from qtpy.QtWidgets import QDialog
 
     form.folder.setText(folder)
-    form.name.setText("cement, other seed")
+    form.name.setText("cement seed 1")
     form.recipe.set_values({"seed": 1})
     form.controls.setChecked(True)
     form.bar.start.click()

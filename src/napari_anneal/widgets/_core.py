@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from napari_anneal.widgets._form import Form
+from napari_anneal.widgets._layers import class_colormap
 from napari_anneal.widgets._torch_beside_gl import load_triton_apart
 
 __all__ = ["when_loaded"]
@@ -33,6 +36,8 @@ def when_loaded(form: Form, then: Callable[[], None]) -> None:
         load_triton_apart()
         for name in HEAVY:
             importlib.import_module(name)
+        # napari compiles this at the first label map in the colours of classes: half a second without a viewer.
+        class_colormap(("#000000",)).map(np.ones((2, 2), np.uint8))
 
     def ready(value: None) -> None:
         form.bar.say("")

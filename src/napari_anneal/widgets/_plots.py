@@ -129,9 +129,9 @@ class Curves(QWidget):
         self._scores.append(tuple(val_dice))
         self._val_curve.setData(self._epochs, self._val, connect="finite")
         for index, curve in enumerate(self._dice_curves):
-            curve.setData(
-                self._epochs, [s[index] if index < len(s) else np.nan for s in self._scores], connect="finite"
-            )
+            scores = [s[index] if index < len(s) else np.nan for s in self._scores]
+            if not all(np.isnan(scores)):  # of a class that is never painted there is nothing to draw
+                curve.setData(self._epochs, scores, connect="finite")
         if best and val_loss is not None:
             self._mark_best(epoch, step, val_loss, val_dice)
 

@@ -117,6 +117,7 @@ class RunView(QWidget):
         if not self.controls.isHidden():
             self.controls.show_result(done)
             self.curves.setVisible(len(done.runs) < 2)
+            self.advice.setVisible(False)
         self.curves.finish()
 
     def end(self) -> None:
