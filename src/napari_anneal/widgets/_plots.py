@@ -22,9 +22,11 @@ TINT = "1c"
 # More points than the plot has pixels only cost redraws; a longer run is thinned for display.
 SHOWN_POINTS = 2000
 HEIGHT = 260
-# While Qt takes a plot apart, Python may have done so with its labels already. They have no size then: an error in a
-# method that Qt calls would end the process.
+# While Qt takes a plot apart, Python may have done so with its labels already. They have no size and no text then: an
+# error in a method that Qt calls would end the process.
 pyqtgraph.LabelItem._sizeHint = {}
+_resize = pyqtgraph.LabelItem.resizeEvent
+pyqtgraph.LabelItem.resizeEvent = lambda label, event: _resize(label, event) if hasattr(label, "item") else None
 AXIS_WIDTH = 46
 
 
