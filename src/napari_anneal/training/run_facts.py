@@ -121,6 +121,8 @@ def start_in_words(start: Mapping[str, Any]) -> str:
     named = {"imagenet": "weights", "weights file": "file", "model": "name"}.get(kind)
     name = str(start.get(named) or "") if named else ""
     words = {"scratch": "fresh weights", "imagenet": "ImageNet", "weights file": "weights file", "model": "model"}
+    if kind == "model" and not name:
+        return "a model in memory"
     return f"{words.get(kind, kind)} {name}".strip()
 
 
