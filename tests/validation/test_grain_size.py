@@ -168,6 +168,18 @@ def test_the_corner_rule_of_the_standard_on_a_hand_count():
     assert count.grains == 1 + 4 / 2 + 4 / 4
 
 
+def test_a_hole_in_the_field_gives_one_grain_back():
+    """Twenty-five squares, of which a hole takes a piece of the nine in the middle."""
+    grains = lattice(10, 4, (5, 5)).astype(np.int32)
+    grains[11:30, 11:30] = 0
+    count = count_grains(grains, (1.0, 1.0))
+    assert (count.inside, count.cut) == (0, 24)
+    # Sixteen at the frame and eight round the hole count one half; the ring of the field has an Euler number of 0.
+    assert count.grains == 12
+    # 40 × 40 less 20 × 20 between the centres of known pixels, at 100 a grain.
+    assert count.grains == count.area / 100
+
+
 @pytest.mark.parametrize(("seeds", "width"), [(150, 2.0), (150, 3.0)])
 def test_boundaries_have_no_thickness_however_thick_they_are_drawn(seeds, width):
     for seed in range(2):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from napari_anneal.errors import InputError
 from napari_anneal.validation import group_interval
@@ -36,6 +37,14 @@ def test_resampling_images_instead_of_specimens_would_pretend_far_too_much():
             held[what] += low <= 0.7 <= high
     assert held["images"] < 0.65 * 150
     assert held["specimens"] > 0.85 * 150
+
+
+def test_the_interval_is_wider_than_plain_percentiles_by_students_t():
+    """Plain percentiles are √((n - 1) / n) too narrow, and a normal's where a Student's would be right."""
+    values = np.random.default_rng(3).normal(0, 1, 12)
+    low, high = group_interval(values, list(range(12)), draws=100_000)
+    student = stats.t.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert high - low == pytest.approx(2 * student, rel=0.03)
 
 
 def test_the_mean_is_inside_and_the_same_seed_gives_the_same_interval():

@@ -99,6 +99,19 @@ def test_boundary_iou_equals_rims_by_opencvs_erosion(pair, width):
 @settings(max_examples=40, deadline=None)
 @given(pairs(side=6), st.sampled_from([1.0, 1.7]), st.sampled_from([1.0, 2.5]))
 def test_surface_dice_equals_torchmetrics_pieces_of_surface(pair, tolerance, first):
+    check_surface_dice(pair, tolerance, first)
+
+
+@pytest.mark.parametrize("shape", [(30, 30), (12, 12, 12)])
+def test_surface_dice_equals_torchmetrics_in_noise_that_has_every_kind_of_window(shape):
+    rng = np.random.default_rng(0)
+    for share in (0.2, 0.5, 0.8):
+        labels, prediction = ((rng.random(shape) < share).astype(np.uint8) + 1 for _ in range(2))
+        # Within half a pixel: with a wider tolerance every piece of such noise finds another.
+        check_surface_dice((labels, prediction), 0.5, 2.5)
+
+
+def check_surface_dice(pair, tolerance, first):
     labels, prediction = (np.pad(m, 1, constant_values=1) for m in pair)
     spacing = (first,) + (1.0,) * (labels.ndim - 1)
     masks = [torch.from_numpy((m == 2).astype(np.uint8)) for m in (prediction, labels)]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.synthesis.statistics.label_maps import as_spacing
 from napari_anneal.validation.metrics import as_label_maps
 
 __all__ = ["as_sampling", "boundary_f1", "boundary_iou", "check_tolerance", "judged_places", "within"]
@@ -57,7 +58,7 @@ def boundary_f1(
     judged = judged_places(truth != 0, reach, sampling)
     figures = np.full(n_classes, np.nan)
     for k, painted, predicted in _present(truth, guess, judged, n_classes):
-        true_line = painted & _beside((truth != 0) & ~painted)
+        true_line = painted & _beside(~painted)
         guessed_line = predicted & _beside(~predicted)
         to_find, found = true_line & judged, guessed_line & judged
         if not to_find.any():
@@ -84,7 +85,7 @@ def boundary_iou(
     judged = judged_places(truth != 0, width, sampling)
     figures = np.full(n_classes, np.nan)
     for k, painted, predicted in _present(truth, guess, judged, n_classes):
-        true_rim = painted & judged & within((truth != 0) & ~painted, width, sampling)
+        true_rim = painted & judged & within(~painted, width, sampling)
         guessed_rim = predicted & judged & within(~predicted, width, sampling)
         if true_rim.any():
             figures[k] = (true_rim & guessed_rim).sum() / (true_rim | guessed_rim).sum()
@@ -117,13 +118,9 @@ def check_tolerance(tolerance: float) -> float:
 
 
 def as_sampling(spacing: Any, ndim: int) -> tuple[float, ...]:
-    """One positive number an axis, 1 where nothing is given, or `InputError`."""
-    if spacing is None:
-        return (1.0,) * ndim
-    steps = tuple(float(s) for s in np.broadcast_to(spacing, (ndim,))) if np.size(spacing) in (1, ndim) else ()
-    if len(steps) != ndim or not all(np.isfinite(s) and s > 0 for s in steps):
-        raise InputError(f"spacing {spacing} must be {ndim} positive numbers, one for each axis of the labels.")
-    return steps
+    """One positive number an axis (a single one stands for all), 1 where nothing is given, or `InputError`."""
+    single = spacing is not None and np.ndim(spacing) == 0
+    return as_spacing((spacing,) * ndim if single else spacing, ndim)
 
 
 def _present(

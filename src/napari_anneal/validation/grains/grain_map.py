@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.synthesis.statistics.label_maps import as_label_map
 
 __all__ = ["Boundary", "GrainMap", "Zero", "make_grain_map"]
 
@@ -89,13 +90,7 @@ def make_grain_map(
     InputError
         No such map; a mask of another shape; no grain in it.
     """
-    given = np.asarray(labels)
-    if given.dtype.kind not in "bui" or given.ndim not in (2, 3) or given.size == 0:
-        raise InputError(
-            f"{name} must be whole numbers, (Y, X) or (Z, Y, X), not {given.dtype} of shape {given.shape}."
-        )
-    if given.dtype.kind == "i" and given.min() < 0:
-        raise InputError(f"{name} holds negative labels ({given.min()}); use 0 for boundary or not painted.")
+    given = as_label_map(labels)
     if zero not in ("boundary", "ignore"):
         raise InputError(f"zero={zero!r} is not known; 0 is 'boundary' or 'ignore'.")
     left_out = np.zeros(given.shape, dtype=bool) if ignore is None else np.asarray(ignore).astype(bool)

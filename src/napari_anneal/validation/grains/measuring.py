@@ -68,10 +68,10 @@ def grain_size(
         For volumes the intercepts run through the volume, grains are counted on plane sections along the three axes,
         and single grains are measured in 3D. Measured on Poisson-Voronoi grains of known size, as means over 40 to 80
         images of 256² px: G by intercepts is right to 0.02 for 12 to 40 px mean grain width (0.03 at 8 px), by counting
-        to 0.02; 93–97 % of the intervals hold the truth (85 % at 8 px). From maps with boundaries 2 to 4 px wide in
-        place of the grains G is right to 0.04 for 13 to 36 px. Small sections of grains in a volume are lost between
-        pixels: counting finds 3 % too few at 8 px mean width, 1 % at 12 px. Squares (cubes) all of whose sides lie
-        along the axes have the longest intercepts there: the mean over directions is 1.4 % (8 %) too long for them.
+        to 0.02; 95–98 % of the intervals hold the truth (85 % at 8 px). From maps with boundaries 2 to 4 px wide in
+        place of the grains G is right to 0.03 for 13 to 36 px. Small sections of grains in a volume are lost between
+        pixels: in 72³ voxels counting finds 3 to 4 % too few at 6 to 12 px mean width. Squares (cubes) all of whose
+        sides lie along the axes have the longest intercepts there: the mean over directions is 1.4 % (8 %) too long.
 
     Raises
     ------
