@@ -238,7 +238,7 @@ def tables(lines: list[dict]) -> str:
         methods = [m for m in METHODS if any(line["method"] == m for line in mine)]
         if not mine:
             continue
-        texts.append(f"\n{task}: Dice × 100, mean over {', '.join(TASKS[task].classes)}\n")
+        texts.append(f"\n**{task}**: Dice × 100, mean over {', '.join(TASKS[task].classes)}\n")
         heads = methods + [f"{m} − scratch" for m in methods if m != "scratch"]
         texts += [f"| training images | runs | {' | '.join(heads)} |", f"|---|---|{'---|' * len(heads)}"]
         for count in TASKS[task].images:
