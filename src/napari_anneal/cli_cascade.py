@@ -147,14 +147,13 @@ def _groups(samples: Sequence[Sample]) -> set[str]:
 
 def _teller(advance: Callable[[int, int], None], total: int) -> Callable[[CascadeEvent], None]:
     """Progress over all arrows, and every notice on standard error."""
-    from napari_anneal.training.arrows import ArrowStarted
-    from napari_anneal.training.events import Notice, StepDone
+    from napari_anneal.training.events import Notice, PartStarted, StepDone
 
     number = 0
 
     def tell(event: CascadeEvent) -> None:
         nonlocal number
-        if isinstance(event, ArrowStarted):
+        if isinstance(event, PartStarted):
             number = event.number
             going = "is finished" if event.done else "begins"
             print(f"arrow {number} of {event.total}, {event.name}, {going}", file=sys.stderr)

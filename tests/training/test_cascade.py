@@ -18,9 +18,9 @@ from napari_anneal.models import build_network
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import MicrostructureRecipe, SyntheticStream
 from napari_anneal.training import Arrow, FineTuneRecipe, cascade, fine_tune, keeper, run_arrows
-from napari_anneal.training.arrows import ArrowFinished, ArrowStarted, TaskScored, cascade_arrows
+from napari_anneal.training.arrows import ArrowFinished, TaskScored, cascade_arrows
 from napari_anneal.training.cascade_record import CascadeRecord
-from napari_anneal.training.events import EpochDone, Notice, Predicted, RunStarted, StepDone
+from napari_anneal.training.events import EpochDone, Notice, PartStarted, Predicted, RunStarted, StepDone
 from napari_anneal.training.forgetting import all_kept, score_task, task_of
 from napari_anneal.training.report import write_report
 from napari_anneal.training.run_lock import LOCK, locked
@@ -147,8 +147,8 @@ def test_the_report_shows_every_score_and_what_was_kept(done):
 
 def test_events_tell_which_arrow_runs(done):
     _, events, _ = done
-    marks = [e for e in events if isinstance(e, ArrowStarted | RunStarted | ArrowFinished)]
-    assert [type(e) for e in marks] == [ArrowStarted, RunStarted, ArrowFinished] * 2
+    marks = [e for e in events if isinstance(e, PartStarted | RunStarted | ArrowFinished)]
+    assert [type(e) for e in marks] == [PartStarted, RunStarted, ArrowFinished] * 2
     assert [(e.number, e.total, e.name) for e in marks[::3]] == [(1, 2, "synthetic"), (2, 2, "real")]
     assert [len(e.kept) for e in marks[2::3]] == [0, 1]
 
@@ -172,7 +172,7 @@ def test_a_cancelled_cascade_goes_on_to_the_same_bytes(done, arrows, tmp_path, m
     cancel, at = threading.Event(), []
 
     def listen(event):
-        if isinstance(event, ArrowStarted):
+        if isinstance(event, PartStarted):
             at[:] = [event.name]
         if isinstance(event, StepDone) and (at[0], event.step) == moment:
             cancel.set()
@@ -197,7 +197,7 @@ def test_what_a_kill_leaves_at_any_moment_goes_on_to_the_same_bytes(done, arrows
     monkeypatch.setattr(keeper, "SAVE_EVERY_S", -1e9)
     monkeypatch.setattr(keeper, "LEAST_WORK_PER_WRITE", 0.0)
     out, copies = tmp_path / "a", []
-    kinds = (ArrowStarted, EpochDone, TaskScored, ArrowFinished)
+    kinds = (PartStarted, EpochDone, TaskScored, ArrowFinished)
 
     def listen(event):
         if isinstance(event, kinds) or (isinstance(event, StepDone) and event.step == 2):
@@ -218,7 +218,7 @@ def test_a_finished_arrow_is_not_run_again_and_its_scores_stay(done, arrows, tmp
     out, events = tmp_path / "a", []
     shutil.copytree(done[2], out)
     result = run_arrows(arrows, None, out, events.append, resume=True)
-    assert [e.done for e in events if isinstance(e, ArrowStarted)] == [True, True]
+    assert [e.done for e in events if isinstance(e, PartStarted)] == [True, True]
     assert not [e for e in events if isinstance(e, StepDone | TaskScored)]
     assert [len(e.kept) for e in events if isinstance(e, ArrowFinished)] == [0, 1]
     for name in ("1-synthetic", "2-real"):
@@ -319,8 +319,8 @@ def test_an_image_is_watched_where_its_channels_fit(stream, tmp_path):
     given = [Arrow("synthetic", stream, recipe()), Arrow("real", coloured, recipe())]
     events = []
     assert run_arrows(given, on_event=events.append, watch=coloured[0].image).complete
-    kinds = [type(e) for e in events if isinstance(e, ArrowStarted | Predicted)]
-    assert kinds == [ArrowStarted, ArrowStarted, Predicted]
+    kinds = [type(e) for e in events if isinstance(e, PartStarted | Predicted)]
+    assert kinds == [PartStarted, PartStarted, Predicted]
 
 
 def test_other_classes_are_scored_by_their_shared_names_or_said_to_be_na(arrows, samples):
@@ -422,7 +422,7 @@ def test_scoring_on_the_way_changes_no_byte_and_finishing_an_arrow_begins_the_ne
     assert [s["epoch"] for s in told["during"]] == [1, 2]
 
     def finish(event):
-        if isinstance(event, ArrowStarted) and event.number == 1:
+        if isinstance(event, PartStarted) and event.number == 1:
             event.control.finish()
 
     early = run_arrows(arrows, on_event=finish)

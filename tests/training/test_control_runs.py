@@ -27,8 +27,8 @@ from napari_anneal.training import (
     judging,
     loop,
 )
-from napari_anneal.training.control_runs import ComparedRunFinished, ComparedRunStarted, control_recipe
-from napari_anneal.training.events import Notice, StepDone
+from napari_anneal.training.control_runs import ComparedRunFinished, control_recipe
+from napari_anneal.training.events import Notice, PartStarted, StepDone
 from napari_anneal.training.validation_budget import validation_budget
 from napari_anneal.validation import group_split
 
@@ -67,7 +67,7 @@ def done(samples, plan, start, tmp_path_factory):
 
     def listen(event):
         events.append(event)
-        if isinstance(event, ComparedRunStarted):
+        if isinstance(event, PartStarted):
             seen[event.name] = {"train": [], "val": []}
 
     def seen_by(what, real):
@@ -150,7 +150,7 @@ def test_controls_take_as_many_steps_as_a_run_that_ended_early(samples, plan, st
     controls = {}
 
     def listen(event):
-        if isinstance(event, ComparedRunStarted):
+        if isinstance(event, PartStarted):
             controls[event.name] = event.control
         if isinstance(event, StepDone) and event.step == 5 and list(controls) == ["main"]:
             controls["main"].finish()
@@ -193,7 +193,7 @@ def test_cancelled_in_any_of_the_three_it_goes_on_to_the_same_bytes(done, sample
     made = recipe(validation_patches=None)
 
     def listen(event):
-        if isinstance(event, ComparedRunStarted):
+        if isinstance(event, PartStarted):
             at[:] = [event.name]
         if isinstance(event, StepDone) and (at[0], event.step) == moment:
             cancel.set()
@@ -203,7 +203,7 @@ def test_cancelled_in_any_of_the_three_it_goes_on_to_the_same_bytes(done, sample
     assert list(cut.runs) == NAMES[: NAMES.index(moment[0]) + 1]
     events = []
     whole = fine_tune_with_controls(samples, plan, made, start, out, events.append, resume=True)
-    assert [e.done for e in events if isinstance(e, ComparedRunStarted)] == [
+    assert [e.done for e in events if isinstance(e, PartStarted)] == [
         NAMES.index(name) < NAMES.index(moment[0]) for name in NAMES
     ]
     assert {name: run.reason for name, run in whole.runs.items()} == dict.fromkeys(NAMES, "complete")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from painted import add_pair
@@ -107,9 +105,10 @@ def test_a_stream_that_is_handed_over_takes_its_place_in_a_chosen_cascade(cascad
 
 def test_an_arrow_brings_its_own_control(form) -> None:
     from napari_anneal.training import RunControl
+    from napari_anneal.training.events import PartStarted
 
     control = RunControl()
-    started = type("ArrowStarted", (SimpleNamespace,), {})(number=2, total=3, name="real", control=control, done=False)
+    started = PartStarted("cascade", 2, 3, "real", control)
     form.view.listen([started])
     form.view.buttons.pause.click()
     assert control.paused

@@ -57,7 +57,7 @@ def test_every_fold_in_turn_gives_a_table_and_the_models_and_sees_no_gold(viewer
     form.job.events.connect(lambda events: seen.extend(type(e).__name__ for e in events))
     form.bar.start.click()
     wait_for(form)
-    assert seen.count("FoldStarted") == seen.count("RunStarted") == 2
+    assert seen.count("PartStarted") == seen.count("RunStarted") == 2
     assert "2 folds" in form.bar.text, form.bar.text
     names = session_models().names()
     assert "folds · fold 1" in names

@@ -16,8 +16,7 @@ from napari_anneal.models import BundleCard, is_bundle
 from napari_anneal.models.lineage import described
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import RecipeRanges, SyntheticStream
-from napari_anneal.training.control import RunControl
-from napari_anneal.training.events import Event
+from napari_anneal.training.events import Event, PartStarted
 from napari_anneal.training.finished_run import ENDED
 from napari_anneal.training.forgetting import Kept, TaskScore, all_kept, table
 from napari_anneal.training.plan import plan_run
@@ -31,7 +30,6 @@ from napari_anneal.validation import SplitPlan
 __all__ = [
     "Arrow",
     "ArrowFinished",
-    "ArrowStarted",
     "Cascade",
     "CascadeEvent",
     "Start",
@@ -77,17 +75,6 @@ class Arrow:
 
 
 @dataclass(frozen=True)
-class ArrowStarted:
-    """An arrow begins, or is found finished (``done``); events of its run follow. ``control`` steers that run alone."""
-
-    number: int
-    total: int
-    name: str
-    control: RunControl
-    done: bool = False
-
-
-@dataclass(frozen=True)
 class TaskScored:
     """A task was scored; ``score.epoch`` is ``None`` at the end of an arrow."""
 
@@ -105,7 +92,7 @@ class ArrowFinished:
     kept: tuple[Kept, ...]
 
 
-CascadeEvent = Event | ArrowStarted | TaskScored | ArrowFinished
+CascadeEvent = Event | PartStarted | TaskScored | ArrowFinished
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,6 @@ from napari_anneal.synthesis import SyntheticStream
 from napari_anneal.training.arrows import (
     Arrow,
     ArrowFinished,
-    ArrowStarted,
     Cascade,
     CascadeEvent,
     Start,
@@ -37,12 +36,12 @@ from napari_anneal.training.arrows import (
 )
 from napari_anneal.training.cascade_record import CascadeRecord
 from napari_anneal.training.control import RunControl
-from napari_anneal.training.events import Notice
+from napari_anneal.training.events import Notice, PartStarted
 from napari_anneal.training.finished_run import ENDED, finished_run, refuse_another
 from napari_anneal.training.forgetting import Kept, Task, all_kept, score_task, task_of, task_of_link
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
-from napari_anneal.training.report_tasks import CASCADE
+from napari_anneal.training.report_tables import CASCADE
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_folder import create_folder, free_folder
 from napari_anneal.training.run_lock import locked
@@ -117,8 +116,8 @@ def run_arrows(
     out
         Folder to create for one run an arrow, ``<number>-<name>``, and ``cascade.json``; ``None``: nothing is written.
     on_event
-        Called in this thread with ``ArrowStarted``, the events of that arrow's run, ``TaskScored`` and
-        ``ArrowFinished``; ``ArrowStarted.control`` pauses that run, or finishes it early so that the next one begins.
+        Called in this thread with ``PartStarted``, the events of that arrow's run, ``TaskScored`` and
+        ``ArrowFinished``; ``PartStarted.control`` pauses that run, or finishes it early so that the next one begins.
     cancel
         Asked before every step. The arrow under way ends with its best weights so far, and the cascade with it.
     resume
@@ -225,7 +224,7 @@ class _Running:
         folder = None if self.folder is None else self.folder / f"{number}-{arrow.name}"
         control = RunControl()
         done = finished_run(folder) if resume and folder is not None else None
-        self._tell(ArrowStarted(number, len(self.arrows), arrow.name, control, done is not None))
+        self._tell(PartStarted("cascade", number, len(self.arrows), arrow.name, control, done is not None))
         if done is not None:
             refuse_another(done, arrow.source, arrow.plan, arrow.recipe, start)
             return done

@@ -14,7 +14,7 @@ from napari_anneal.models.lineage import weights_digest
 from napari_anneal.samples.placing import remove, why_not_written
 from napari_anneal.training.arrows import Arrow, Cascade, Start
 from napari_anneal.training.forgetting import TaskScore
-from napari_anneal.training.report_tasks import CASCADE
+from napari_anneal.training.report_tables import CASCADE
 
 __all__ = ["CascadeRecord"]
 

@@ -27,12 +27,13 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.diagnostics import SEED_SPREAD, Finding, backbone_misleads
-from napari_anneal.training.events import Event, Notice
+from napari_anneal.training.events import Event, Notice, PartStarted
 from napari_anneal.training.finished_run import ENDED, finished_run, read_finished_run, refuse_another
 from napari_anneal.training.presets import Preset, preset_stages
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
 from napari_anneal.training.run import Run, fine_tune
+from napari_anneal.training.run_comparison import mean_dice
 from napari_anneal.training.run_facts import read_facts, write_facts
 from napari_anneal.training.setup import prepare_run
 from napari_anneal.training.validation_budget import validation_budget
@@ -41,7 +42,6 @@ from napari_anneal.validation import SplitPlan
 __all__ = [
     "MAIN",
     "ComparedRunFinished",
-    "ComparedRunStarted",
     "ControlScore",
     "ControlledRun",
     "control_recipe",
@@ -65,22 +65,8 @@ class ControlScore:
 
 
 @dataclass(frozen=True)
-class ComparedRunStarted:
-    """A run of the comparison begins, or is found finished (``done``); its events follow. ``control`` steers it.
-
-    ``name``: "main", "scratch" or "feature_extraction".
-    """
-
-    number: int
-    total: int
-    name: str
-    control: RunControl
-    done: bool = False
-
-
-@dataclass(frozen=True)
 class ComparedRunFinished:
-    """A run of the comparison is over; ``failed`` says why there is no score."""
+    """A run of the comparison (main, scratch, feature_extraction) is over; ``failed`` says why there is no score."""
 
     number: int
     total: int
@@ -89,7 +75,7 @@ class ComparedRunFinished:
     failed: str = ""
 
 
-Listener = Callable[[Event | ComparedRunStarted | ComparedRunFinished], None]
+Listener = Callable[[Event | PartStarted | ComparedRunFinished], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +104,7 @@ class ControlledRun:
     def curves(self) -> dict[str, npt.NDArray[np.float64]]:
         """Of every run ``(epochs, 3)``: step, validation loss, mean Dice (``nan`` where no class has one)."""
         return {
-            name: np.array([[r["step"], r["val_loss"], _mean_dice(r)] for r in run.history]).reshape(-1, 3)
+            name: np.array([[r["step"], r["val_loss"], mean_dice(r)] for r in run.history]).reshape(-1, 3)
             for name, run in self.runs.items()
         }
 
@@ -200,7 +186,7 @@ def fine_tune_with_controls(
         Folder to create for the run; the controls go to ``controls/scratch`` and ``controls/feature_extraction`` in it,
         the comparison to ``controls/controls.json``. ``None``: nothing is written.
     on_event
-        Called in this thread with ``ComparedRunStarted``, the events of that run, and ``ComparedRunFinished``.
+        Called in this thread with ``PartStarted``, the events of that run, and ``ComparedRunFinished``.
     cancel
         Asked before every step; what is finished is kept.
     resume
@@ -227,7 +213,7 @@ def fine_tune_with_controls(
     names = [name for name in CONTROLS if not (head_only and name == "feature_extraction")]
     total = 1 + len(names)
 
-    def tell(event: Event | ComparedRunStarted | ComparedRunFinished) -> None:
+    def tell(event: Event | PartStarted | ComparedRunFinished) -> None:
         if on_event is not None:
             on_event(event)
 
@@ -237,7 +223,7 @@ def fine_tune_with_controls(
         done = None
         if resume and folder is not None:
             done = read_finished_run(folder) if name == MAIN else finished_run(folder)
-        tell(ComparedRunStarted(number, total, name, control, done is not None))
+        tell(PartStarted("comparison", number, total, name, control, done is not None))
         if done is not None:
             refuse_another(done, samples, plan, recipe, start)
             return done
@@ -297,13 +283,7 @@ def _score(name: str, run: Run) -> ControlScore | None:
     if not run.best:
         return None
     best = run.best
-    return ControlScore(name, best["val_loss"], _mean_dice(best), best["epoch"], run.history[-1]["step"])
-
-
-def _mean_dice(row: dict[str, Any]) -> float:
-    """Mean over the classes that have a Dice in this epoch."""
-    found = [value for key, value in row.items() if key.startswith("val_dice_") and not math.isnan(value)]
-    return sum(found) / len(found) if found else math.nan
+    return ControlScore(name, best["val_loss"], mean_dice(best), best["epoch"], run.history[-1]["step"])
 
 
 def _said(name: str) -> str:

@@ -24,7 +24,7 @@ from napari_anneal.training.diagnostics import Finding, backbone_misleads
 from napari_anneal.training.events import Notice
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
-from napari_anneal.training.report_several import CROSS_VALIDATION
+from napari_anneal.training.report_tables import CROSS_VALIDATION
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
 from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits

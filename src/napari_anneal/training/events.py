@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
 from napari_anneal.models.layer_groups import GroupName
+from napari_anneal.training.control import RunControl
 
 __all__ = [
     "EpochDone",
     "Event",
     "NoiseScaleRead",
     "Notice",
+    "PartStarted",
     "Predicted",
     "RunFinished",
     "RunStarted",
@@ -117,6 +119,22 @@ class RunFinished:
     best_epoch: int
     best_val_loss: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class PartStarted:
+    """One of several runs begins, or is found finished (``done``); its events follow.
+
+    ``of`` says what it is part of: an arrow of a cascade, a run or control of a comparison, a fold of a
+    cross-validation. It is the ``number``-th (from 1) of ``total``; ``control`` steers that run alone.
+    """
+
+    of: Literal["cascade", "comparison", "cross-validation"]
+    number: int
+    total: int
+    name: str
+    control: RunControl
+    done: bool = False
 
 
 Event = RunStarted | StageStarted | StepDone | EpochDone | Predicted | NoiseScaleRead | Notice | RunFinished

@@ -15,7 +15,8 @@ from napari_anneal.errors import InputError, OutputError
 from napari_anneal.pages import RIGHT, WRONG, error_map, overlay, png, render, swatches
 from napari_anneal.samples.placing import why_not_written, write_whole
 from napari_anneal.training.report_curves import run_charts
-from napari_anneal.training.report_several import controls_fields, fold_table, several_fields
+from napari_anneal.training.report_several import controls_fields, several_fields
+from napari_anneal.training.report_tables import fold_table
 from napari_anneal.training.run_facts import FACTS, RunFacts, read_facts, start_in_words
 from napari_anneal.training.runs import REPORT, RunRecord, list_runs, read_history, read_run
 from napari_anneal.training.trace import read_trace

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_anneal.errors import InputError
 from napari_anneal.models.card import class_colours
 from napari_anneal.pages import Curve, chart
-from napari_anneal.training.report_tasks import task_table
+from napari_anneal.training.report_tables import fold_table, task_table
 from napari_anneal.training.run_comparison import RunComparison, compare_runs
 from napari_anneal.training.runs import CONTROLS, REPORT, RunRecord, list_runs, read_run
 
-__all__ = ["CROSS_VALIDATION", "controls_fields", "fold_table", "several_fields"]
-
-# The figures of a cross-validation: of every model on the images it never saw.
-CROSS_VALIDATION = "cross-validation.json"
+__all__ = ["controls_fields", "several_fields"]
 
 
 def several_fields(folder: Path, records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -70,36 +65,3 @@ def _charts(compared: RunComparison) -> list[Any]:
         ]
         drawn.append(chart(curves, title=title, x_label="epoch", x_range=(1, max(length, 2)), y_range=span))
     return drawn
-
-
-def fold_table(folder: Path) -> dict[str, Any] | None:
-    """Figures of a cross-validation by fold, as `CrossValidation.to_dict` wrote them; ``None`` if there are none.
-
-    Raises
-    ------
-    InputError
-        Its file is damaged.
-    """
-    path = folder / CROSS_VALIDATION
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        rows = [
-            {
-                "name": f"{fold['fold']}" + (f", seed {fold['seed']}" if len(found["seeds"]) > 1 else ""),
-                "folder": Path(fold["model"]).parent.name if fold["model"] else "",
-                "groups": ", ".join(fold["groups"]),
-                "dice": fold["report"]["mean"]["dice"],
-                "reason": fold["reason"],
-            }
-            for fold in found["folds"]
-        ]
-        return {
-            "classes": found["classes"],
-            "rows": rows,
-            "mean": found["mean"],
-            "std": found["std"],
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error!r}); delete it, and the report is written without it.") from error

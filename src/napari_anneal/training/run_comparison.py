@@ -9,7 +9,7 @@ from typing import Any
 from napari_anneal.errors import InputError
 from napari_anneal.training.runs import RunRecord
 
-__all__ = ["RunComparison", "compare_runs"]
+__all__ = ["RunComparison", "compare_runs", "mean_dice"]
 
 
 @dataclass(frozen=True)

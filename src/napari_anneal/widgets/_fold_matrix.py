@@ -7,7 +7,9 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
+
+from napari_anneal.widgets._shown_table import ShownTable
 
 __all__ = ["FoldMatrix", "group_colour"]
 
@@ -24,16 +26,11 @@ def group_colour(number: int) -> QColor:
     return QColor(GROUP_COLOURS[number % len(GROUP_COLOURS)])
 
 
-class FoldMatrix(QTableWidget):
+class FoldMatrix(ShownTable):
     """Shows a ``SplitPlan``; a full colour is the fold a sample validates in, a faint one where it trains."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.verticalHeader().setVisible(False)
-        self.setToolTip(
+        super().__init__(
             "Full colour: validates in this fold. Faint: trains. A colour is a group; no group is on both sides."
         )
 

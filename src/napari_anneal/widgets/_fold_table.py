@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidgetItem
+
+from napari_anneal.widgets._shown_table import ShownTable
 
 if TYPE_CHECKING:
     from napari_anneal.training import CrossValidation
 
-__all__ = ["FoldStarted", "FoldTable"]
+__all__ = ["FoldTable"]
 
 
-@dataclass(frozen=True)
-class FoldStarted:
-    """The run of a fold begins; ``control`` steers it alone."""
-
-    number: int
-    total: int
-    name: str
-    control: Any
-
-
-class FoldTable(QTableWidget):
+class FoldTable(ShownTable):
     """One row a class; hidden until there is something to show."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.verticalHeader().setVisible(False)
-        self.setToolTip(
+        super().__init__(
             "Dice of each class on images of groups that the model never trained on: mean ± standard deviation over "
             "the folds, then every fold. n/a: the class is not painted there."
         )

@@ -15,7 +15,6 @@ from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_table import class_names, count_all
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
 from napari_anneal.widgets._draft import Draft
-from napari_anneal.widgets._fold_table import FoldStarted
 from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitOrder
 from napari_anneal.widgets._sweep_panel import SweepStep, Swept
 from napari_anneal.widgets._watch import WatchedSlice
@@ -103,10 +102,11 @@ class Order:
     ) -> CrossValidation:
         """One run a fold."""
         from napari_anneal.training import RunControl, cross_validate
+        from napari_anneal.training.events import PartStarted
 
         def begin(number: int, total: int) -> RunControl:
             control = RunControl()
-            report(FoldStarted(number, total, f"fold {number}", control))
+            report(PartStarted("cross-validation", number, total, f"fold {number}", control))
             return control
 
         done = cross_validate(

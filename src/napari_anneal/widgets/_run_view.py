@@ -86,8 +86,8 @@ class RunView(QWidget):
         seen = [e for e in events if type(e).__name__ == "Predicted"]
         for event in events:
             kind = type(event).__name__
-            if kind in ("ArrowStarted", "ComparedRunStarted", "FoldStarted"):
-                self._next_run(event, compared=kind == "ComparedRunStarted")
+            if kind == "PartStarted":
+                self._next_run(event)
             elif kind == "RunStarted":
                 self._started(event)
             elif kind == "StageStarted":
@@ -125,8 +125,9 @@ class RunView(QWidget):
         self.buttons.end()
         self.figures.setVisible(False)
 
-    def _next_run(self, event: Any, compared: bool) -> None:
-        """One of several runs begins: an arrow of a cascade, or a run to compare with."""
+    def _next_run(self, event: Any) -> None:
+        """One of several runs begins: an arrow of a cascade, a run to compare with, or a fold."""
+        compared = event.of == "comparison"
         self._arrow = event.name
         name = run_in_words(event.name) if compared else event.name
         self._arrow_in_words = f"Run {event.number} of {event.total} ({name}): "
