@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -87,6 +88,21 @@ def test_a_rate_that_is_too_high_is_told_while_the_run_goes(halves):
     told = next(i for i, e in enumerate(events) if isinstance(e, Notice) and "too high. Lower them" in e.text)
     assert any(isinstance(e, StepDone) for e in events[told:])
     assert sum(isinstance(e, Notice) and "too high. Lower them" in e.text for e in events) == 1
+
+
+def test_a_run_that_goes_on_does_not_tell_a_second_time_that_its_rate_is_too_high(halves, tmp_path):
+    cancel, events = threading.Event(), []
+
+    def listen(event):
+        if isinstance(event, Notice) and "too high. Lower them" in event.text:
+            cancel.set()
+
+    settings = scratch(1.0, epochs=4)
+    assert fine_tune(halves, recipe=settings, out=tmp_path / "a", on_event=listen, cancel=cancel).cancelled
+    resumed = fine_tune(halves, recipe=settings, out=tmp_path / "a", on_event=events.append, resume=True)
+    assert any(isinstance(e, StepDone) for e in events)
+    assert not any("too high. Lower them" in e.text for e in events if isinstance(e, Notice))
+    assert sum("too high. Lower them" in text for text in resumed.notices) == 1
 
 
 def test_a_later_stage_that_spoils_what_the_first_has_learned(halves, tmp_path):

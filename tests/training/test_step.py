@@ -15,7 +15,7 @@ from napari_anneal.augmentation import AugmentationRecipe
 from napari_anneal.inference.predictor import Predictor
 from napari_anneal.models.architecture import ArchitectureSpec, build_network
 from napari_anneal.samples.patches import PatchSampler, painted_tiles, prepare_slices
-from napari_anneal.training import FineTuneRecipe, fine_tune, run, step
+from napari_anneal.training import FineTuneRecipe, fine_tune, run_setup, step
 from napari_anneal.training.averaging import decay_after
 from napari_anneal.training.checkpoint import read_checkpoint
 from napari_anneal.training.events import EpochDone, NoiseScaleRead, Predicted, StepDone
@@ -70,7 +70,7 @@ def same(ours, theirs):
 def half(monkeypatch):
     """Let a CPU compute in float16, slowly, as a GPU does."""
     monkeypatch.setattr(devices, "has_float16", lambda device: True)
-    monkeypatch.setattr(run, "has_float16", lambda device: True)
+    monkeypatch.setattr(run_setup, "has_float16", lambda device: True)
 
 
 # Gradient scaler

@@ -18,9 +18,12 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_facts import Finding, RunFacts
 from napari_anneal.training.stages import Stage
 
-__all__ = ["Finding", "backbone_misleads", "diagnose", "diagnose_rate"]
+__all__ = ["RATE_TOO_HIGH", "Finding", "backbone_misleads", "diagnose", "diagnose_rate"]
 
 Row = Mapping[str, Any]
+
+# Kind of what `diagnose_rate` finds.
+RATE_TOO_HIGH = "learning rate too high"
 
 # A Dice below this is that of a class that is as good as never found; a class that is merely hard scores above 0.1.
 NEVER_FOUND = 0.01
@@ -189,7 +192,7 @@ def _rate(run: _Run) -> list[Finding]:
 
 def _too_high(what: str, peak: float) -> Finding:
     return Finding(
-        "learning rate too high",
+        RATE_TOO_HIGH,
         f"{what}: the learning rates (up to {peak:g}) are too high. Lower them 3 to 10 times, or let the learning-rate "
         "finder suggest one.",
         "warning",

@@ -37,13 +37,14 @@ LEAST_WORK_PER_WRITE = 100.0
 
 @dataclass
 class Ledger:
-    """Collects the events of a run as they pass."""
+    """Collects the events of a run as they pass; ``told`` are the kinds of findings that have been said already."""
 
     listener: Callable[[Event], None] | None
     history: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     trace: Trace = field(default_factory=Trace)
     noise_scales: list[float] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def tell(self, event: Event) -> None:
         """Note what is to be kept of an event and pass it on."""
@@ -101,6 +102,7 @@ class Keeper:
             "notices": self.ledger.notices,
             "trace": self.ledger.trace.to_json(),
             "noise_scales": self.ledger.noise_scales,
+            "told": self.ledger.told,
         }
         try:
             write_checkpoint(self.folder, self.state.capture(), about)
@@ -142,6 +144,7 @@ class Keeper:
         self.ledger.notices[:] = about["notices"]
         self.ledger.trace.restore(about["trace"])
         self.ledger.noise_scales[:] = about["noise_scales"]
+        self.ledger.told[:] = about.get("told", ())  # checkpoints of earlier versions have none
         return f"{found.notice} The run goes on after step {progress.step}, epoch {progress.epoch}.".strip()
 
     def rescue(self) -> None:

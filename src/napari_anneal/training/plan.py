@@ -28,8 +28,8 @@ from napari_anneal.training.batches import batches
 from napari_anneal.training.losses import loss_of_recipe
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.rehearsal import StepTimes, rehearse
-from napari_anneal.training.run import run_warnings
 from napari_anneal.training.run_plan import RunPlan, describe_groups, describe_stages
+from napari_anneal.training.run_setup import run_warnings
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.training.step_memory import StepMemory, activation_bytes, step_memory, widest_stage
 from napari_anneal.validation import SplitPlan

@@ -24,7 +24,7 @@ from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.samples.placing import write_whole
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.diagnostics import Finding, diagnose, diagnose_rate
+from napari_anneal.training.diagnostics import RATE_TOO_HIGH, Finding, diagnose, diagnose_rate
 from napari_anneal.training.events import EpochDone, Event, Notice
 from napari_anneal.training.keeper import Ledger
 from napari_anneal.training.recipe import FineTuneRecipe
@@ -66,7 +66,6 @@ class Record:
         folder: Path | None,
     ) -> None:
         self.facts, self.names, self.recipe, self.ledger, self.folder = facts, names, recipe, ledger, folder
-        self.told: tuple[Finding, ...] = ()
 
     def begin(self, resumed: bool) -> None:
         """Write what is known, so that a run that is killed can be told from no run."""
@@ -82,11 +81,8 @@ class Record:
 
     def after(self, event: Event) -> None:
         """Tell once, as soon as it shows, that the learning rate is too high."""
-        if not isinstance(event, EpochDone) or self.told:
-            return
-        self.told = diagnose_rate(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points)
-        for finding in self.told:
-            self.ledger.tell(Notice(finding.sentence))
+        if isinstance(event, EpochDone) and RATE_TOO_HIGH not in self.ledger.told:
+            self._say(diagnose_rate(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points))
 
     def end(self, state: RunState, reason: str) -> None:
         """Complete the facts with what the run came to, and write them."""
@@ -110,10 +106,7 @@ class Record:
     def diagnose(self) -> None:
         """Tell what the facts and the history show, unless it has been told already."""
         findings = diagnose(self.facts, self.recipe, self.ledger.history, self.ledger.trace.points)
-        told = {finding.kind for finding in self.told}
-        for finding in findings:
-            if finding.kind not in told and finding.sentence not in self.ledger.notices:
-                self.ledger.tell(Notice(finding.sentence))
+        self._say(findings)
         self.facts = self.facts.changed(findings=findings, notices=tuple(self.ledger.notices))
 
     def publish(self, network: nn.Module, tiles: Sequence[PreparedSlice], device: torch.device) -> None:
@@ -143,6 +136,14 @@ class Record:
             self.ledger.tell(
                 Notice(f"The model is saved, but the report in {self.folder} could not be written ({error}).")
             )
+
+    def _say(self, findings: Sequence[Finding]) -> None:
+        """Tell what is found, unless something of its kind has been told: figures change as a run goes on."""
+        told = set(self.ledger.told)
+        for finding in findings:
+            if finding.kind not in told and finding.sentence not in self.ledger.notices:
+                self.ledger.told.append(finding.kind)
+                self.ledger.tell(Notice(finding.sentence))
 
     def _write(self) -> None:
         """Write facts and recipe where that is possible: a full disk is told by whoever has more to lose."""

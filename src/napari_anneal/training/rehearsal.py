@@ -20,7 +20,7 @@ from napari_anneal.training.events import EpochDone, StageStarted, StepDone
 from napari_anneal.training.loop import TrainingSet, train
 from napari_anneal.training.losses import PaintedLoss
 from napari_anneal.training.recipe import FineTuneRecipe
-from napari_anneal.training.run import begin_state
+from napari_anneal.training.run_setup import begin_state
 from napari_anneal.training.stages import Stage
 
 __all__ = ["StepTimes", "rehearse"]

@@ -12,38 +12,23 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
-from napari_anneal.devices import has_float16, pick_device, resolve_precision
-from napari_anneal.errors import AnnealError, InputError
+from napari_anneal.errors import AnnealError
 from napari_anneal.inference import Model
-from napari_anneal.models.card import BundleCard, class_colours
-from napari_anneal.models.layer_groups import layer_groups
-from napari_anneal.models.lineage import shortened
-from napari_anneal.models.starts import Start
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
-from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.checkpoint import read_checkpoint
 from napari_anneal.training.control import RunControl
-from napari_anneal.training.events import Event, Notice, RunFinished, RunStarted
+from napari_anneal.training.events import Event, Notice, RunFinished
 from napari_anneal.training.gradients import is_out_of_memory
-from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.loop import train
-from napari_anneal.training.losses import PaintedLoss, loss_of_recipe
-from napari_anneal.training.provenance import fingerprints, link_of_run, seen_before
-from napari_anneal.training.ranks import Ranks, join
+from napari_anneal.training.ranks import join
 from napari_anneal.training.recipe import FineTuneRecipe
-from napari_anneal.training.record import Record, facts_of
-from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
-from napari_anneal.training.run_lock import locked
-from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
-from napari_anneal.training.state import RunState
-from napari_anneal.training.watching import Watched
+from napari_anneal.training.run_setup import check_alike, run_started, set_up
 from napari_anneal.validation import SplitPlan
 
-__all__ = ["Run", "begin_state", "fine_tune", "run_warnings"]
+__all__ = ["Run", "fine_tune"]
 
 
 @dataclass(frozen=True)
@@ -126,10 +111,10 @@ def fine_tune(
         out = on_event = cancel = watch = probe = None
     with ExitStack() as opened:
         with ranks.united():
-            ready = _set_up(samples, plan, recipe, start, out, on_event, cancel, resume, watch, ranks, opened)
-        ledger, keeper, record, state, prepared = ready.ledger, ready.keeper, ready.record, ready.state, ready.prepared
-        device, network, folder = ready.device, state.network, keeper.folder
-        _check_alike(ranks, keeper.base.fingerprints, network)
+            ready = set_up(samples, plan, recipe, start, out, on_event, cancel, resume, watch, ranks, opened)
+        ledger, keeper, record, state, device = ready.ledger, ready.keeper, ready.record, ready.state, ready.device
+        data, network, folder = ready.prepared.data, state.network, keeper.folder
+        check_alike(ranks, ready)
         if resume:
             found = ranks.same(None if folder is None else read_checkpoint(folder))
             assert found is not None
@@ -137,7 +122,7 @@ def fine_tune(
             if not ranks.first:  # the checkpoint holds the first one's random state; dropout must not fall alike
                 torch.manual_seed(recipe.seed + ranks.rank)
         record.begin(resume)
-        ledger.tell(_started(network, recipe, prepared, str(device)))
+        ledger.tell(run_started(ready, recipe))
         if not resume:
             for text in ready.notices:
                 ledger.tell(Notice(text))
@@ -159,13 +144,13 @@ def fine_tune(
 
         finished = RunFinished("cancelled", 0, math.inf, 0.0)
         try:
-            for event in train(state, prepared.data, recipe, ready.loss_of, device, cancelled, control, look, ranks):
+            for event in train(state, data, recipe, ready.loss_of, device, cancelled, control, look, ranks):
                 if isinstance(event, RunFinished):
                     finished = event
                 else:
                     ledger.tell(event)
+                    record.after(event)  # first, so that a checkpoint knows what has been told
                     keeper.after(event)
-                    record.after(event)
         except BaseException as error:
             keeper.rescue()
             record.end(state, "failed")
@@ -185,7 +170,7 @@ def fine_tune(
             record.diagnose()
         saved = keeper.close(finished.reason)
         if saved:
-            record.publish(network, prepared.data.validation, device)
+            record.publish(network, data.validation, device)
     network.cpu()
     ledger.tell(finished)
     row = next((r for r in ledger.history if r["epoch"] == state.best.epoch), {})
@@ -197,123 +182,4 @@ def fine_tune(
         tuple(ledger.notices),
         folder if saved else None,
         finished.seconds,
-    )
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A run before its first step."""
-
-    prepared: Prepared
-    notices: tuple[str, ...]
-    device: torch.device
-    state: RunState
-    loss_of: PaintedLoss
-    watched: Watched | None
-    ledger: Ledger
-    keeper: Keeper
-    record: Record
-
-
-def _set_up(
-    samples: Sequence[Sample] | SyntheticStream,
-    plan: SplitPlan | None,
-    recipe: FineTuneRecipe,
-    start: str | os.PathLike[str] | Model | None,
-    out: str | os.PathLike[str] | None,
-    on_event: Callable[[Event], None] | None,
-    cancel: CancelSignal | None,
-    resume: bool,
-    watch: npt.NDArray[Any] | None,
-    ranks: Ranks,
-    opened: ExitStack,
-) -> _Ready:
-    """Check everything, then take the folder; ``opened`` gives it back, and the random state of torch, at the end."""
-    folder = folder_to_resume(out) if resume and ranks.first else free_folder(out)
-    ledger = Ledger(on_event)
-    prepared = prepare_run(samples, plan, recipe)
-    begun = resolve_start(start, recipe, prepared.classes, prepared.channels)
-    device = ranks.device or pick_device(recipe.device)
-    network = begun.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state = begin_state(network, recipe, begun, device, ranks.world)
-    watched = None if watch is None else Watched(watch, state.shown, begun.spec, device, recipe.precision, cancel)
-    create_folder(folder)
-    loss_of = loss_of_recipe(recipe, prepared.painted, len(prepared.classes)).to(device)
-    prints = fingerprints(samples, prepared)
-    card = BundleCard(
-        name=folder.name if folder else "",
-        architecture=begun.spec,
-        classes=prepared.classes,
-        colours=_colours(recipe, len(prepared.classes)),
-        spacing=prepared.spacing[-2:] if prepared.spacing else None,
-        recipe=recipe.model_dump(mode="json"),
-        start=begun.origin,
-        fingerprints=prints,
-    )
-    link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
-    card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
-    keeper = Keeper(state, card, prepared, ledger, folder)
-    facts, names = facts_of(samples, plan, prepared, card, start, network, device)
-    opened.enter_context(locked(folder))
-    opened.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-    torch.manual_seed(recipe.seed + ranks.rank)  # dropout
-    record = Record(facts, names, recipe, ledger, folder)
-    said = (*prepared.notices, *begun.notices, *seen_before(begun.lineage, link), *run_warnings(recipe, device))
-    return _Ready(prepared, said, device, state, loss_of, watched, ledger, keeper, record)
-
-
-def _check_alike(ranks: Ranks, prints: dict[str, str], network: nn.Module) -> None:
-    """Refuse processes that would not compute the same run: on several machines files may differ."""
-    if ranks.world == 1:
-        return
-    weights = [float(tensor.double().sum()) for tensor in network.state_dict().values()]
-    told = ranks.everyone((prints, weights))
-    others = [rank for rank, each in enumerate(told) if each != told[0]]
-    if others:
-        raise InputError(
-            f"process {others[0]} of this run found other images, labels or start weights than process 0; give every "
-            "machine the same files."
-        )
-
-
-def _colours(recipe: FineTuneRecipe, count: int) -> tuple[str, ...]:
-    """Colours of the classes: the recipe's as far as they go, then the palette's."""
-    return (*recipe.colours, *class_colours(count)[len(recipe.colours) :])[:count]
-
-
-def begin_state(
-    network: nn.Module, recipe: FineTuneRecipe, begun: Start, device: torch.device, world: int = 1
-) -> RunState:
-    """Where a run begins, with what its recipe asks for beside the network."""
-    half = resolve_precision(recipe.precision, device) is torch.float16
-    statistics = BatchStatistics(network, recipe.batch_norm, begun.origin["kind"], world)
-    return RunState(network, recipe.ema_decay, statistics, torch.amp.GradScaler(device.type, enabled=half))
-
-
-def run_warnings(recipe: FineTuneRecipe, device: torch.device) -> list[str]:
-    """Sentences about what will not be as the recipe's reader might expect."""
-    found = []
-    if recipe.precision == "float16" and not has_float16(device):
-        found.append(f"The {device} has no use for float16, so the run computes in float32.")
-    if recipe.compile and recipe.world > 1:
-        found.append("The network is not compiled, because several processes share the statistics of its layers.")
-    return found + [
-        f"Stage '{stage.name}' gives Lion a learning rate of AdamW's size ({max(stage.rates.values()):g}); Lion's is 3 "
-        "to 10 times smaller, with as much more weight decay, so the run may diverge."
-        for stage in recipe.stages
-        if stage.too_fast_for_lion
-    ]
-
-
-def _started(network: nn.Module, recipe: FineTuneRecipe, prepared: Prepared, device: str) -> RunStarted:
-    per_epoch = prepared.data.steps_per_epoch
-    return RunStarted(
-        total_steps=recipe.total_steps(per_epoch),
-        total_epochs=recipe.total_epochs(per_epoch),
-        stages=tuple((stage.name, math.ceil(stage.length(per_epoch) / per_epoch)) for stage in recipe.stages),
-        classes=prepared.classes,
-        parameters={name: sum(p.numel() for _, p in group) for name, group in layer_groups(network).items()},
-        device=device,
-        train_slices=prepared.train_slices,
-        validation_slices=len({(t.sample, t.z) for t in prepared.data.validation}),
     )
