@@ -211,8 +211,14 @@ def test_a_cascade_runs_its_arrows_goes_on_and_says_what_was_kept(folder, tmp_pa
 
 
 def test_the_plan_of_a_cascade_has_every_arrow_and_writes_nothing(folder, tmp_path):
-    words = ("--start", "scratch", "--synthetic-epochs", 2, "--synthetic-steps", 3, *TINY)
+    grouped = ("--group-pattern", r"s[01]|s(?=2)|s(?=3)")
+    made = tmp_path / "plan.json"
+    split = last_json(anneal("split", folder, *grouped, "--folds", 3, "--seed", 1, "--out", made, "--json"))
+    words = ("--start", "scratch", "--synthetic-epochs", 2, "--synthetic-steps", 3, *TINY, *grouped)
+    words += ("--split", made, "--fold", 2)
     found = last_json(anneal("cascade", folder, "--out", tmp_path / "c", *words, "--dry-run", "--json"))
+    assert found["arrows"][1]["train"] == split["folds"][1]["train"]
+    assert found["arrows"][1]["validation"] == split["folds"][1]["val"]
     assert [plan["arrow"] for plan in found["arrows"]] == ["synthetic", "real"]
     assert [sum(stage["steps"] for stage in plan["stages"]) for plan in found["arrows"]] == [6, 3]
     assert not (tmp_path / "c").exists()
@@ -313,6 +319,7 @@ def test_models_lists_what_is_shipped():
         (("cascade", "FOLDER", "--start", "scratch", "--then", "FOLDER", "--then", "FOLDER"), ("the same name",)),
         (("cascade", "FOLDER", "--start", "scratch", "--set", "magic=1", "--out", "OUT"), ("magic",)),
         (("cascade", "FOLDER", "--start", "scratch", "--gold", "nobody", "--out", "OUT"), ("nobody",)),
+        (("cascade", "FOLDER", "--start", "scratch", "--split", "none.json", "--out", "OUT"), ("none.json",)),
         (("cascade", "FOLDER", "--start", "scratch", "--resume", "--out", "OUT"), ("no cascade in",)),
         (("cascade", "FOLDER", "--start", "scratch", "--synthetic", "x.json", "--out", "OUT"), ("x.json",)),
         (("segment", "no-such-model", "x.tif", "--out", "OUT.tif"), ("no-such-model",)),

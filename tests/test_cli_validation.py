@@ -106,6 +106,8 @@ def test_calibrate_writes_a_bundle_with_a_temperature(specimens, tmp_path):
         (("evaluate", "voronoi", "FOLDER", "--controls"), ("--controls", "--groups")),
         (("calibrate", "voronoi", "FOLDER", "--out", "OUT", "--folds", "50"), ("folds",)),
         (("calibrate", "voronoi", "FOLDER", "--out", "OUT", "--folds", "2", "--fold", "3"), ("no fold",)),
+        (("calibrate", "voronoi", "FOLDER", "--out", "OUT", "--split", "none.json"), ("none.json",)),
+        (("calibrate", "voronoi", "FOLDER", "--out", "OUT", "--group-pattern", "("), ("regular expression",)),
     ],
 )
 def test_what_cannot_be_measured_is_one_sentence_and_status_2(specimens, tmp_path, words, says):

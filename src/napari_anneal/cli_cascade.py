@@ -29,8 +29,10 @@ from napari_anneal.terminal import (
     Classes,
     Device,
     Gold,
+    GroupPattern,
     Json,
     Seed,
+    SplitFile,
     answer,
     grouped_samples,
     name_list,
@@ -85,6 +87,8 @@ def cascade(
     folds: Folds = 5,
     fold: Fold = None,
     gold: Gold = None,
+    split: SplitFile = None,
+    group_pattern: GroupPattern = None,
     seed: Seed = 0,
     device: Device = "auto",
     resume: Resume = False,
@@ -95,13 +99,14 @@ def cascade(
 
     From a model (a bundle or a shipped one) the synthetic arrow is left out unless --synthetic or --set ask for it.
     Name --classes as the synthetic ones (grain,boundary) where they mean the same, so that the head is kept.
+    --split is that of FOLDER; --group-pattern is for the folders after --then, too.
     """
     from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.synthesis.recipe_file import read_recipe, recipe_from_words
     from napari_anneal.training import Arrow, run_arrows
     from napari_anneal.training.arrows import cascade_arrows, is_model, plan_arrows, recipe_of_synthetic
 
-    samples = grouped_samples(folder, None, gold)
+    samples = grouped_samples(folder, group_pattern, gold)
     begin = None if start == "scratch" else start
     recipe = preset_recipe(
         samples, start, preset, optimizer=optimizer, epochs=epochs, steps_per_epoch=steps, classes=name_list(classes),
@@ -113,7 +118,7 @@ def cascade(
         asked = recipe_from_words(words, ranges=True) if synthetic is None else read_recipe(synthetic, words)
         stream = SyntheticStream.in_patches(asked.recipe, seed if asked.seed is None else asked.seed, patch)
         first = recipe_of_synthetic(recipe, stream, begin, synthetic_epochs, steps_per_epoch=synthetic_steps)
-    others = {place.resolve().name: grouped_samples(place, None, gold) for place in then or ()}
+    others = {place.resolve().name: grouped_samples(place, group_pattern, gold) for place in then or ()}
     if len(others) < len(then or ()):
         refuse("two folders after --then have the same name, which their arrows would share; rename one of them.")
     groups = {place: _groups(given) for place, given in ((str(folder), samples), *others.items())}
@@ -121,14 +126,16 @@ def cascade(
         if not any(name in there for there in groups.values()):
             refuse(f"no sample is of the group {name!r} that is to be gold; check groups.csv.")
 
-    def plan_of(place: str, given: Sequence[Sample], number: int | None) -> SplitPlan | None:
+    def plan_of(
+        place: str, given: Sequence[Sample], number: int | None = None, file: Path | None = None
+    ) -> SplitPlan | None:
         """The split of one folder, with the gold groups that are in it."""
         there = [name for name in gold or () if name in groups[place]]
         most = folds if place == str(folder) else max(2, min(folds, len(groups[place]) - len(there)))
-        return fold_plan(given, most, number, there, seed)
+        return fold_plan(given, most, number, there, seed, file)
 
-    plan = plan_of(str(folder), samples, fold)
-    more = [Arrow(name, given, recipe, plan_of(name, given, None)) for name, given in others.items()]
+    plan = plan_of(str(folder), samples, fold, split)
+    more = [Arrow(name, given, recipe, plan_of(name, given)) for name, given in others.items()]
     arrows = cascade_arrows(samples, plan, recipe, first, stream, begin, more)
     if dry_run:
         plans = plan_arrows(arrows, begin, measure=True)

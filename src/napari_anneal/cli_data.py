@@ -41,7 +41,8 @@ def split(
     gold: Gold = None,
     group_pattern: GroupPattern = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the split here as JSON, for train --split and cross-validate --split.")
+        Path | None,
+        typer.Option(help="Write the split here as JSON, for --split of train, cascade, cross-validate and calibrate."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier split.")] = False,
     lock: Annotated[
