@@ -137,7 +137,9 @@ def test_the_report_shows_every_score_and_what_was_kept(done):
     for score in result.scores:
         assert f"<td>{score.mean():.3f}</td>" in page
     assert "after synthetic" in page
-    assert result.kept[0].sentence in page
+    assert result.kept[0].sentence in page.partition("<footer>")[0]
+    for part in ("1-synthetic", "2-real"):
+        assert 'href="../report.html"' in (out / part / "report.html").read_text()
     (out / "cascade.json").rename(out / "kept.json")
     (out / "cascade.json").write_text("{}")
     with pytest.raises(InputError, match="is damaged"):

@@ -233,13 +233,27 @@ def test_a_cross_validation_has_a_page_with_every_fold_and_its_folds_name_it(sam
     fold = read(tmp_path / "cv" / "fold-1" / "report.html")
     assert "../report.html" in fold.addresses
     assert expected in fold.words
+    assert "95 % interval" not in page.words  # four specimens say too little
+    more = {
+        "interval_95": told["interval_95"] | {"dice": [[0.412, 0.634], [None, None]]},
+        "std_of_seeds": told["std_of_seeds"] | {"dice": [0.017, 0.023]},
+        "controls": {"main": [0.5, 0.7], "feature_extraction": [0.25, None]},
+        "finding": "The features mislead.",
+    }
+    assert set(more) <= set(told)
+    (tmp_path / "cv" / "cross-validation.json").write_text(json.dumps(told | more))
+    words = read(write_report(tmp_path / "cv")).words
+    for text in ("0.412 – 0.634 n/a", "± 0.023", "main 0.600 ± 0.141", "feature extraction 0.250.", "mislead."):
+        assert text in words
 
 
 def test_a_run_beside_its_controls_has_three_curves(samples, tmp_path):
     start = fine_tune(samples, recipe=recipe("scratch", 1)).model
-    fine_tune_with_controls(samples, recipe=recipe("canonical", 3), start=start, out=tmp_path / "a")
+    result = fine_tune_with_controls(samples, recipe=recipe("canonical", 3), start=start, out=tmp_path / "a")
     page = read(tmp_path / "a" / "report.html")
     assert {"controls/scratch/report.html", "controls/feature_extraction/report.html"} <= set(page.addresses)
     for name in ("this run", "scratch", "feature extraction"):
         assert name in page.words
     assert "Beside its controls" in page.words
+    assert result.sentence
+    assert page.words.count(result.sentence) == 1  # as a finding, or where it is none

@@ -40,7 +40,7 @@ from napari_anneal.training.events import Notice, PartStarted
 from napari_anneal.training.finished_run import ENDED, finished_run, refuse_another
 from napari_anneal.training.forgetting import Kept, Task, all_kept, score_task, task_of, task_of_link
 from napari_anneal.training.recipe import FineTuneRecipe
-from napari_anneal.training.report import write_report
+from napari_anneal.training.report import write_reports
 from napari_anneal.training.report_tables import CASCADE
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_folder import create_folder, free_folder
@@ -214,7 +214,7 @@ class _Running:
             model = run.model
         if self.folder is not None:
             try:
-                write_report(self.folder)
+                write_reports(self.folder, (run.out for run in self.runs))
             except AnnealError as error:
                 self._tell(Notice(f"The report of the cascade could not be written ({error})."))
         return self._so_far

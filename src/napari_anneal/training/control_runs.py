@@ -32,9 +32,11 @@ from napari_anneal.training.finished_run import ENDED, finished_run, read_finish
 from napari_anneal.training.presets import Preset, preset_stages
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
+from napari_anneal.training.report_tables import COMPARISON
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_comparison import mean_dice
 from napari_anneal.training.run_facts import read_facts, write_facts
+from napari_anneal.training.runs import CONTROLS as FOLDER
 from napari_anneal.training.setup import prepare_run
 from napari_anneal.training.validation_budget import validation_budget
 from napari_anneal.validation import SplitPlan
@@ -50,7 +52,6 @@ __all__ = [
 
 MAIN = "main"
 CONTROLS: tuple[Preset, ...] = ("scratch", "feature_extraction")
-FOLDER, FILE = "controls", "controls.json"
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ def _written(folder: Path, result: ControlledRun, tell: Callable[[Event], None])
     told = result.to_dict()
     try:
         (folder / FOLDER).mkdir(exist_ok=True)
-        write_whole(folder / FOLDER / FILE, json.dumps(told, indent=2) + "\n")
+        write_whole(folder / FOLDER / COMPARISON, json.dumps(told, indent=2) + "\n")
         _add_finding(folder, result.finding)
         card = result.model.card
         figures = {name: {k: v for k, v in run.items() if k != "curve"} for name, run in told["runs"].items()}

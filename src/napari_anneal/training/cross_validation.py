@@ -23,7 +23,7 @@ from napari_anneal.training.control_runs import ControlledRun, fine_tune_with_co
 from napari_anneal.training.diagnostics import Finding, backbone_misleads
 from napari_anneal.training.events import Notice
 from napari_anneal.training.recipe import FineTuneRecipe
-from napari_anneal.training.report import write_report
+from napari_anneal.training.report import write_reports
 from napari_anneal.training.report_tables import CROSS_VALIDATION
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
@@ -301,8 +301,7 @@ def _write(folder: Path, done: CrossValidation) -> str:
     """
     try:
         write_whole(folder / CROSS_VALIDATION, json.dumps(done.to_dict(), indent=2) + "\n")
-        for place in (folder, *(run.out for run in done if run.out is not None)):
-            write_report(place)
+        write_reports(folder, (run.out for run in done))
     except Exception as error:  # the models are on disk, and no report of them is worth an error
         return f"The models are saved, but their report in {folder} could not be written ({error})."
     return ""

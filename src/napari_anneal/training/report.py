@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from napari_anneal.training.trace import read_trace
 from napari_anneal.training.worst_images import read_pictures
 from napari_anneal.validation import ImageScores, Report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_reports"]
 
 REASONS = {
     "complete": "ran to its end",
@@ -71,6 +71,20 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise OutputError(f"the report could not be written to {folder} ({why_not_written(error)}).") from error
     return folder / REPORT
+
+
+def write_reports(folder: Path, parts: Iterable[Path | None]) -> None:
+    """Write the page of several runs, then those of its parts again, which can now name it.
+
+    Raises
+    ------
+    InputError, OutputError
+        As `write_report`.
+    """
+    write_report(folder)
+    for part in parts:
+        if part is not None:
+            write_report(part)
 
 
 def _page_of_one(folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_anneal.models.card import class_colours
 from napari_anneal.pages import Curve, chart
-from napari_anneal.training.report_tables import fold_table, task_table
+from napari_anneal.training.report_tables import comparison, fold_table, task_table
 from napari_anneal.training.run_comparison import RunComparison, compare_runs
 from napari_anneal.training.runs import CONTROLS, REPORT, RunRecord, list_runs, read_run
 
@@ -50,6 +50,7 @@ def controls_fields(folder: Path) -> dict[str, Any] | None:
             for record, there in zip(named, whole, strict=True)
         ],
         "mine": mine,
+        "sentence": comparison(folder / CONTROLS),
         "charts": _charts(compare_runs([mine, *named])),
     }
 

@@ -1,20 +1,23 @@
-"""Tables of a report that are read from what several runs came to: folds of a cross-validation, tasks of a cascade."""
+"""What a report of several runs reads from their record: folds, tasks of a cascade, what a comparison says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_anneal.errors import InputError
 
-__all__ = ["CASCADE", "CROSS_VALIDATION", "fold_table", "task_table"]
+__all__ = ["CASCADE", "COMPARISON", "CROSS_VALIDATION", "comparison", "fold_table", "task_table"]
 
 # The record of a cascade, in its folder.
 CASCADE = "cascade.json"
 # The figures of a cross-validation: of every model on the images it never saw.
 CROSS_VALIDATION = "cross-validation.json"
+# What a run and its controls came to, beside the controls.
+COMPARISON = "controls.json"
 
 
 def fold_table(folder: Path) -> dict[str, Any] | None:
@@ -39,6 +42,18 @@ def task_table(folder: Path) -> dict[str, Any] | None:
     return _read(folder / CASCADE, _tasks, "the report of the cascade cannot be written without it")
 
 
+def comparison(folder: Path) -> str:
+    """What a run and its controls, in this folder, say together, as `ControlledRun.to_dict` tells it; else empty.
+
+    Raises
+    ------
+    InputError
+        The record is damaged.
+    """
+    told = _read(folder / COMPARISON, dict, "delete it, and the report is written without it")
+    return str(told.get("sentence") or "") if told else ""
+
+
 def _read(path: Path, fields: Callable[[Any], dict[str, Any]], so: str) -> dict[str, Any] | None:
     """Return the fields of a table from a file, ``None`` without the file; ``so`` says what damage leads to."""
     if not path.is_file():
@@ -60,7 +75,23 @@ def _folds(told: Any) -> dict[str, Any]:
         }
         for fold in told["folds"]
     ]
-    return {"classes": told["classes"], "rows": rows, "mean": told["mean"], "std": told["std"]}
+    interval, seeds = told.get("interval_95", {}).get("dice", ()), told.get("std_of_seeds", {}).get("dice", ())
+    return {
+        "classes": told["classes"],
+        "rows": rows,
+        "mean": told["mean"],
+        "std": told["std"],
+        "interval": interval if any(low is not None for low, _ in interval) else None,
+        "seeds": seeds if any(spread is not None for spread in seeds) else None,
+        "controls": [(name.replace("_", " "), *_spread(dice)) for name, dice in told.get("controls", {}).items()],
+        "finding": told.get("finding") or "",
+    }
+
+
+def _spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation of what is known."""
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None, statistics.stdev(known) if len(known) > 1 else None
 
 
 def _tasks(told: Any) -> dict[str, Any]:
