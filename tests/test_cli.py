@@ -144,6 +144,18 @@ def test_dry_run_prints_every_stage_group_and_rate_and_writes_nothing(folder, tm
     assert not (tmp_path / "x").exists()
 
 
+def test_what_the_sample_is_decides_what_training_may_do_to_it(folder, tmp_path):
+    words = ("--start", "scratch", "--preset", "scratch", "--encoder", "resnet10t", "--epochs", 1, "--steps", 1)
+    words += ("--patch", 64, "--batch", 2, "--device", "cpu", "--out", tmp_path / "x")
+    done = anneal("train", folder, *words, "--sample", "rolled", "--sample", "shadow", "--direction", 0)
+    assert "augmentation without rot90" in done.stderr
+    used = json.loads((tmp_path / "x" / "recipe.json").read_text())["augmentation"]
+    assert (used["sample"], used["also"], used["direction_deg"]) == ("textured", ["shadowed"], 0)
+    assert used["hflip"] > 0
+    assert used["vflip"] == used["rot90"] == used["rot180"] == used["rotate"] == 0
+    refused(anneal("train", folder, *words, "--sample", "wood"), "wood", "isotropic")
+
+
 def test_the_rate_that_a_sweep_suggests_can_be_taken_over(folder, tmp_path):
     words = ("--start", "scratch", "--encoder", "resnet10t", "--preset", "scratch", "--epochs", 1, "--steps", 1)
     words += ("--patch", 64, "--batch", 2, "--device", "cpu", "--out", tmp_path / "x", "--json")

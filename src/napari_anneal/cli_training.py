@@ -33,6 +33,7 @@ from napari_anneal.terminal import (
 )
 
 if TYPE_CHECKING:
+    from napari_anneal.augmentation import AugmentationRecipe
     from napari_anneal.samples import Sample
     from napari_anneal.training import FineTuneRecipe
     from napari_anneal.training.events import Event
@@ -62,6 +63,20 @@ Ema = Annotated[
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first: minutes, then faster steps.")]
 Encoder = Annotated[str, typer.Option(help="timm encoder for scratch and ImageNet.")]
+SampleIs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sample",
+        help="What the sample is, so that no impossible image is made: isotropic, rolled, drawn, "
+        "columnar, shadowed, orientation_map, chiral, polarised, tint_plate or vortex (repeat for more).",
+    ),
+]
+Direction = Annotated[
+    float, typer.Option(min=-360, max=360, help="Rolling or growth direction, degrees anticlockwise from right.")
+]
+Light = Annotated[
+    float, typer.Option(min=-360, max=360, help="Where the detector of a shadowed image stands, the same way.")
+]
 Folds = Annotated[int, typer.Option(min=2, help="Split into this many folds …")]
 Fold = Annotated[int | None, typer.Option(min=1, help="… and train this one (default: hold a fifth out).")]
 Controls = Annotated[
@@ -88,6 +103,9 @@ def train(
     precision: Precision = "auto",
     ema: Ema = None,
     compile_: Compile = False,
+    sample: SampleIs = None,
+    direction: Direction = 90.0,
+    light: Light = 90.0,
     folds: Folds = 5,
     fold: Fold = None,
     gold: Gold = None,
@@ -132,6 +150,7 @@ def train(
             samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
             steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
             precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
+            augmentation=legal_augmentation(sample, direction, light),
         )  # fmt: skip
     if head_rate is not None:
         recipe = with_head_rate(recipe, head_rate)
@@ -183,6 +202,9 @@ def cross_validate(
     precision: Precision = "auto",
     ema: Ema = None,
     compile_: Compile = False,
+    sample: SampleIs = None,
+    direction: Direction = 90.0,
+    light: Light = 90.0,
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; groups never end up on both sides.")] = 5,
     gold: Gold = None,
     split: SplitFile = None,
@@ -207,6 +229,7 @@ def cross_validate(
         samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
         steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
         precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
+        augmentation=legal_augmentation(sample, direction, light),
     )  # fmt: skip
     plan = split_plan(samples, split, folds, gold, seed)
     with progress_bar("cross-validating") as advance:
@@ -258,6 +281,19 @@ def fold_plan(
     if (fold or 1) > len(whole.folds):
         refuse(f"there is no fold {fold}; the split has {len(whole.folds)}.")
     return SplitPlan((whole.folds[(fold or 1) - 1],), whole.gold, whole.report)
+
+
+def legal_augmentation(kinds: list[str] | None, direction: float, light: float) -> AugmentationRecipe:
+    """The default augmentation without what the sample forbids, which is said."""
+    from napari_anneal.augmentation import AugmentationRecipe
+
+    recipe = AugmentationRecipe.for_sample(kinds or "isotropic", direction_deg=direction, light_deg=light)
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in recipe.switched_off.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        remark(f"augmentation without {', '.join(names)}: {reason}.")
+    return recipe
 
 
 def preset_recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:

@@ -94,6 +94,19 @@ def test_illegal_transforms_are_not_offered_and_the_reason_is_shown(form) -> Non
     assert form.recipe_now().hflip == 0
 
 
+def test_the_flip_that_stays_legal_follows_the_light_and_borders_are_not_mirrored(form) -> None:
+    form.recipe.set_values({"sample": "shadowed", "light_deg": 0.0})
+    offered = [form.show_what.itemData(i) for i in range(form.show_what.count())]
+    assert "vflip" in offered
+    assert "hflip" not in offered
+    assert form.recipe_now().outside == "wrap"
+    assert "wrapped around" in form.reasons.text()
+    form.recipe.set_values({"light_deg": 90.0})
+    offered = [form.show_what.itemData(i) for i in range(form.show_what.count())]
+    assert "hflip" in offered
+    assert "vflip" not in offered
+
+
 def test_a_range_the_wrong_way_round_is_said(viewer, form) -> None:
     viewer.add_image(stripes())
     form.recipe.set_values({"gamma_exponent": (2.0, 1.0)})

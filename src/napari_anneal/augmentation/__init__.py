@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms
+from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms, legal
 from napari_anneal.augmentation.pipeline import Augmenter
 from napari_anneal.augmentation.recipe import AugmentationRecipe
 
-__all__ = ["SAMPLE_KINDS", "AugmentationRecipe", "Augmenter", "SampleKind", "illegal_transforms"]
+__all__ = ["SAMPLE_KINDS", "AugmentationRecipe", "Augmenter", "SampleKind", "illegal_transforms", "legal"]

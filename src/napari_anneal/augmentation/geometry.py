@@ -13,7 +13,7 @@ import albumentations as A
 import cv2
 import numpy.typing as npt
 
-__all__ = ["Warps", "border_options", "transforms"]
+__all__ = ["Warps", "border_options", "interpolation", "transforms"]
 
 
 class _UnpaintedOutside:
@@ -59,10 +59,15 @@ def transforms(outside: str) -> Warps:
     return Warps(A.Affine, A.Perspective, A.ElasticTransform)
 
 
-def border_options(outside: str) -> dict[str, Any]:
-    """Arguments that all three share: linear for the image, nearest for labels, and the border."""
+def interpolation(exact: bool) -> int:
+    """OpenCV's code: between pixels linearly, or, where a mean of two values is none (orientations), the nearest."""
+    return int(cv2.INTER_NEAREST if exact else cv2.INTER_LINEAR)
+
+
+def border_options(outside: str, exact: bool) -> dict[str, Any]:
+    """Arguments that all three share: linear for the image (or its own values), nearest for labels, and the border."""
     return {
-        "interpolation": cv2.INTER_LINEAR,
+        "interpolation": interpolation(exact),
         "mask_interpolation": cv2.INTER_NEAREST,
         "border_mode": cv2.BORDER_WRAP if outside == "wrap" else cv2.BORDER_REFLECT_101,
         "fill": 0,

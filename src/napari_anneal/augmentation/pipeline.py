@@ -99,7 +99,9 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
     from napari_anneal.augmentation import geometry, intensity
 
     r = recipe
-    warp = geometry.border_options(r.outside)
+    # Between two orientations there is no mean colour that is an orientation of either.
+    exact = "orientation_map" in r.kinds
+    warp = geometry.border_options(r.outside, exact)
     kinds = geometry.transforms(r.outside)
     half_turn = A.Sequential([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=r.rot180)
     # Quarter turns change the shape of a patch that is not square; a half turn is the part of them that does
@@ -109,6 +111,9 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
         if square
         else A.Sequential([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=r.rot90 / 2)
     )
+    # A stretch turns every direction that lies along neither side.
+    least, most = (0.9, 1.1) if {"isotropic", "chiral", "vortex"}.issuperset(r.kinds) else (1.0, 1.0)
+    side = shape[1] / shape[0]  # of the patch, which a crop must keep or stretch by its ratio
     sides = (r.cutout_fraction[0], min(r.cutout_fraction[1], 0.999))
     steps: dict[str, Callable[[], Any]] = {
         "hflip": lambda: A.HorizontalFlip(p=r.hflip),
@@ -119,7 +124,13 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
         "scale": lambda: kinds.affine(scale=r.scale_factor, keep_ratio=True, p=r.scale, **warp),
         "shear": lambda: kinds.affine(shear={"x": r.shear_deg, "y": r.shear_deg}, p=r.shear, **warp),
         "perspective": lambda: kinds.perspective(scale=r.perspective_fraction, p=r.perspective, **warp),
-        "crop": lambda: A.RandomResizedCrop(size=shape, scale=r.crop_area, ratio=(0.9, 1.1), p=r.crop),
+        "crop": lambda: A.RandomResizedCrop(
+            size=shape,
+            scale=r.crop_area,
+            ratio=(side * least, side * most),
+            interpolation=geometry.interpolation(exact),
+            p=r.crop,
+        ),
         "elastic": lambda: kinds.elastic(
             # Uniform displacements before smoothing, as Simard et al. draw them.
             alpha=r.elastic_alpha,

@@ -9,11 +9,18 @@ used for microscopy, gentle enough for any isotropic sample; elastic after Simar
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from napari_anneal.augmentation.legality import SampleKind, illegal_transforms
+from napari_anneal.augmentation.legality import (
+    TRANSFORMS,
+    SampleKind,
+    illegal_transforms,
+    mirrors,
+    sample_kinds,
+)
 from napari_anneal.recipe_base import Recipe
 
 __all__ = ["TRANSFORMS", "AugmentationRecipe"]
@@ -21,13 +28,6 @@ __all__ = ["TRANSFORMS", "AugmentationRecipe"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Range = tuple[float, float]
 IntRange = tuple[int, int]
-
-# In the order in which they are applied: where the pixel is, what the sample looks like, what the detector
-# adds.
-TRANSFORMS: Final = (
-    "hflip", "vflip", "rot180", "rot90", "rotate", "scale", "shear", "perspective", "crop", "elastic",
-    "brightness", "contrast", "gamma", "clahe", "blur", "poisson", "gaussian_noise", "salt_pepper", "cutout",
-)  # fmt: skip
 
 
 class AugmentationRecipe(Recipe):
@@ -42,6 +42,19 @@ class AugmentationRecipe(Recipe):
 
     sample: SampleKind = Field(
         "isotropic", description="What the sample is; forbids the transforms that would be untrue"
+    )
+    also: tuple[SampleKind, ...] = Field((), description="What else it is, where several kinds hold at once")
+    direction_deg: float = Field(
+        90.0,
+        ge=-360,
+        le=360,
+        description="Rolling, drawing or growth direction in the image, degrees anticlockwise from right (90: upwards)",
+    )
+    light_deg: float = Field(
+        90.0,
+        ge=-360,
+        le=360,
+        description="Where the detector that casts shadows stands, degrees anticlockwise from right (90: above)",
     )
     outside: Literal["reflect", "wrap", "unpainted"] = Field(
         "reflect",
@@ -98,7 +111,7 @@ class AugmentationRecipe(Recipe):
         """Refuse ranges the wrong way round or out of their domain, and transforms the sample forbids."""
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if isinstance(value, tuple):
+            if isinstance(value, tuple) and name != "also":
                 low, high = value
                 if not (abs(low) < float("inf") and abs(high) < float("inf") and low <= high):
                     raise ValueError(f"{name} must be two finite numbers, the lower one first, not {value}")
@@ -106,15 +119,26 @@ class AugmentationRecipe(Recipe):
                     raise ValueError(f"{name} must be above 0, not {value}")
                 if name in _AT_MOST_ONE and not (low >= 0 and high <= 1):
                     raise ValueError(f"{name} must lie between 0 and 1, not {value}")
-        for name, reason in illegal_transforms(self.sample).items():
+        illegal, what = self.switched_off, " and ".join(repr(kind) for kind in self.kinds)
+        for name, reason in illegal.items():
             if getattr(self, name) > 0:
-                raise ValueError(f"{name} is not legal for a sample that is {self.sample!r}: {reason}; set {name}=0")
+                raise ValueError(f"{name} is not legal for a sample that is {what}: {reason}; set {name}=0")
+        if self.outside == "reflect" and not mirrors(illegal) and set(_FROM_OUTSIDE) & set(self.active):
+            raise ValueError(
+                f"outside='reflect' is not legal for a sample that is {what}: what a warp brings in from outside the "
+                "patch would be mirrored as by a flip; set outside='wrap' or outside='unpainted'"
+            )
         return self
+
+    @property
+    def kinds(self) -> tuple[SampleKind, ...]:
+        """Everything the sample is: ``sample`` and ``also``, each kind once."""
+        return sample_kinds((self.sample, *self.also))
 
     @property
     def switched_off(self) -> dict[str, str]:
         """The transforms that the kind of sample forbids, each with the reason."""
-        return illegal_transforms(self.sample)
+        return illegal_transforms(self.kinds, self.direction_deg, self.light_deg)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -132,24 +156,41 @@ class AugmentationRecipe(Recipe):
         return cls(**{**dict.fromkeys(TRANSFORMS, 0.0), **settings})
 
     @classmethod
-    def for_sample(cls, kind: str, **settings: Any) -> AugmentationRecipe:
-        """The default set with everything switched off that a kind of sample forbids.
+    def for_sample(cls, kinds: str | Iterable[str], **settings: Any) -> AugmentationRecipe:
+        """The default set with everything switched off that one kind of sample, or several at once, forbid.
 
         ``recipe.switched_off`` tells which and why. Where quarter turns are forbidden and half turns are not,
-        half turns take their place.
+        half turns take their place; where a flip is forbidden, what lies outside the patch is wrapped, not mirrored.
 
         Raises
         ------
         InputError
             Not one of ``legality.SAMPLE_KINDS``.
         """
-        forbidden = illegal_transforms(kind)
-        off: dict[str, Any] = dict.fromkeys(forbidden, 0.0)
+        sample, *also = sample_kinds(kinds)
+        plain = cls(**{name: settings[name] for name in ("direction_deg", "light_deg") if name in settings})
+        forbidden = illegal_transforms((sample, *also), plain.direction_deg, plain.light_deg)
+        legal: dict[str, Any] = {"sample": sample, "also": tuple(also), **dict.fromkeys(forbidden, 0.0)}
         if "rot90" in forbidden and "rot180" not in forbidden:
-            off["rot180"] = 0.5
-        return cls(**{"sample": kind, **off, **settings})
+            legal["rot180"] = 0.5
+        if not mirrors(forbidden):
+            legal["outside"] = "wrap"
+        return cls(**{**legal, **settings})
+
+    @classmethod
+    def made_legal(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings with what their own sample forbids switched off: those of a form in which a kind was chosen.
+
+        ``settings`` has all of ``sample``, ``direction_deg``, ``light_deg`` and ``outside``; ``also`` may be missing.
+        """
+        kinds = (settings["sample"], *settings.get("also", ()))
+        forbidden = illegal_transforms(kinds, settings["direction_deg"], settings["light_deg"])
+        wrapped = settings["outside"] == "reflect" and not mirrors(forbidden)
+        return {**settings, **dict.fromkeys(forbidden, 0.0), **({"outside": "wrap"} if wrapped else {})}
 
 
+# Warps that can bring in pixels from outside the patch.
+_FROM_OUTSIDE = ("rotate", "scale", "shear", "perspective", "elastic")
 _ABOVE_ZERO = {
     "scale_factor", "contrast_factor", "gamma_exponent", "clahe_limit", "blur_sigma_px", "poisson_counts",
     "crop_area",

@@ -100,10 +100,7 @@ class AugmentationWidget(Form):
         InputError
             A range the wrong way round.
         """
-        from napari_anneal.augmentation import illegal_transforms
-
-        values = self.recipe.values()
-        values.update(dict.fromkeys(illegal_transforms(values["sample"]), 0.0))
+        values = self._recipe_type.made_legal(self.recipe.values())
         name = self.show_what.currentData()
         if name is not None:
             from napari_anneal.augmentation.recipe import TRANSFORMS
@@ -117,7 +114,8 @@ class AugmentationWidget(Form):
         from napari_anneal.augmentation import illegal_transforms
         from napari_anneal.augmentation.recipe import TRANSFORMS
 
-        illegal = illegal_transforms(self.recipe.values()["sample"])
+        values = self.recipe.values()
+        illegal = illegal_transforms(values["sample"], values["direction_deg"], values["light_deg"])
         chosen = self.show_what.currentData()
         self.show_what.blockSignals(True)
         self.show_what.clear()
@@ -130,7 +128,10 @@ class AugmentationWidget(Form):
         by_reason: dict[str, list[str]] = {}
         for name, reason in illegal.items():
             by_reason.setdefault(reason, []).append(caption(name))
-        self.reasons.setText("\n".join(f"Off: {', '.join(names)}. {why}." for why, names in by_reason.items()))
+        said = [f"Off: {', '.join(names)}. {why[:1].upper()}{why[1:]}." for why, names in by_reason.items()]
+        if self._recipe_type.made_legal(values)["outside"] != values["outside"]:
+            said.append("Pixels from outside a cell are wrapped around: mirrored, they would be flipped.")
+        self.reasons.setText("\n".join(said))
         self.reasons.setVisible(bool(illegal))
 
     def _recipe_changed(self) -> None:
