@@ -12,6 +12,7 @@ from torch import nn
 
 from napari_anneal import devices
 from napari_anneal.augmentation import AugmentationRecipe
+from napari_anneal.inference import load_model
 from napari_anneal.inference.predictor import Predictor
 from napari_anneal.models.architecture import ArchitectureSpec, build_network
 from napari_anneal.samples.patches import PatchSampler, painted_tiles, prepare_slices
@@ -194,6 +195,20 @@ def test_the_average_is_what_is_validated_kept_and_shown(samples, data):
     listen = lambda e: shown.append(e.labels) if isinstance(e, Predicted) else None  # noqa: E731
     run = fine_tune(samples, recipe=recipe(ema_decay=0.9), watch=image, on_event=listen)
     assert (shown[run.best["epoch"] - 1] == run.model.segment(image).labels).all()
+
+
+def test_what_a_kill_would_leave_is_the_average_that_was_judged(samples, tmp_path):
+    judged, on_disk = {}, []
+
+    def probe(epoch, model):
+        judged.setdefault(epoch, {name: t.clone() for name, t in model.network.state_dict().items()})
+
+    def listen(event):
+        if isinstance(event, StepDone) and judged and not on_disk:
+            on_disk.append(load_model(tmp_path / "run" / "model").network.state_dict())
+
+    fine_tune(samples, recipe=recipe(ema_decay=0.9), out=tmp_path / "run", on_event=listen, probe=probe)
+    assert same(on_disk[0], judged[1])
 
 
 @pytest.mark.parametrize("step", [1, 4])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from napari_anneal.errors import InputError
 from napari_anneal.models.bundle import save_bundle
@@ -151,23 +152,23 @@ class Keeper:
         """Bring the best weights to disk when the run ends by an exception."""
         if self.state.best.state:
             self.state.network.load_state_dict(self.state.best.state)
-            self.save()
+            self.save(self.state.network)
 
     def close(self, reason: str) -> bool:
         """Write the final model; return whether it is on disk. A run that can go on keeps its checkpoints."""
         self.reason = reason
-        saved = self.save()
+        saved = self.save(self.state.network)
         if self.folder is not None and saved and reason in ("complete", "stopped early", "finished"):
             remove_checkpoints(self.folder)
         return saved
 
-    def save(self) -> bool:
-        """Write the network as it is now; return whether it is on disk."""
+    def save(self, network: nn.Module) -> bool:
+        """Write a network as it is now; return whether it is on disk."""
         if self.folder is None:
             return False
         began = time.monotonic()
         try:
-            save_bundle(self.state.network, self.card(), self.folder / "model", example=self._example(), overwrite=True)
+            save_bundle(network, self.card(), self.folder / "model", example=self._example(), overwrite=True)
         except OSError as error:
             self._warn(f"{error} The model is kept in memory; save it somewhere else before you leave.")
             self.unsaved = True
@@ -189,7 +190,7 @@ class Keeper:
         except OSError as error:
             self._warn(f"The history could not be written to {self.folder} ({error.strerror}).")
         if improved and time.monotonic() > self.model_due:
-            self.save()
+            self.save(self.state.shown)
 
     def _metrics(self) -> dict[str, Any]:
         best, classes = self.state.best, self.prepared.classes

@@ -12,6 +12,7 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._scenes import outlive_scene
 from napari_anneal.widgets._stage_band import STAGE_COLOURS, Span, StageBand
 
 __all__ = ["Curves", "canvas_of_plots", "quiet_plot"]
@@ -22,11 +23,6 @@ TINT = "1c"
 # More points than the plot has pixels only cost redraws; a longer run is thinned for display.
 SHOWN_POINTS = 2000
 HEIGHT = 260
-# While Qt takes a plot apart, Python may have done so with its labels already. They have no size and no text then: an
-# error in a method that Qt calls would end the process.
-pyqtgraph.LabelItem._sizeHint = {}
-_resize = pyqtgraph.LabelItem.resizeEvent
-pyqtgraph.LabelItem.resizeEvent = lambda label, event: _resize(label, event) if hasattr(label, "item") else None
 AXIS_WIDTH = 46
 
 
@@ -202,6 +198,7 @@ class Curves(QWidget):
 def canvas_of_plots(height: int) -> Any:
     """A canvas for plots that takes the height that is left in a form, and ``height`` pixels at least."""
     canvas = pyqtgraph.GraphicsLayoutWidget()
+    outlive_scene(canvas)
     canvas.setBackground(None)
     canvas.setMinimumHeight(height)
     # Its own hint is 480 px; in a form it takes what is left, and the rest of the form stays in view.

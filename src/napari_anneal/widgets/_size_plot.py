@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._scenes import outlive_scene
+
 if TYPE_CHECKING:
     from napari_anneal.synthesis import Microstructure, MicrostructureRecipe
 
@@ -135,6 +137,7 @@ class SizePlot(QWidget):
 
         if self._plot is None:
             self._plot = pyqtgraph.PlotWidget(background=None)
+            outlive_scene(self._plot)
             self._plot.setFixedHeight(HEIGHT)
             self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             self._plot.setMenuEnabled(False)
