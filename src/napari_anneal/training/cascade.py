@@ -215,7 +215,7 @@ class _Running:
         if self.folder is not None:
             try:
                 write_reports(self.folder, (run.out for run in self.runs))
-            except AnnealError as error:
+            except Exception as error:  # the models are on disk, and no report of them is worth an error
                 self._tell(Notice(f"The report of the cascade could not be written ({error})."))
         return self._so_far
 
