@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from napari_anneal.augmentation.detector import MatchedNoise, match_noise
 from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms, legal
 from napari_anneal.augmentation.pipeline import Augmenter
 from napari_anneal.augmentation.recipe import AugmentationRecipe
 
-__all__ = ["SAMPLE_KINDS", "AugmentationRecipe", "Augmenter", "SampleKind", "illegal_transforms", "legal"]
+__all__ = [
+    "SAMPLE_KINDS",
+    "AugmentationRecipe",
+    "Augmenter",
+    "MatchedNoise",
+    "SampleKind",
+    "illegal_transforms",
+    "legal",
+    "match_noise",
+]

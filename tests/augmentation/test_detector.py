@@ -1,0 +1,82 @@
+"""Claims about noise read off images: images of known noise, made with NumPy, are the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_anneal.augmentation import AugmentationRecipe, match_noise
+from napari_anneal.errors import InputError
+
+
+def grains(seed: int, side: int = 384) -> np.ndarray:
+    """Flat grains of grey levels 0 … 1, so that the unit range is that of the levels."""
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, side, (60, 2))
+    seeds = np.ones((side, side), bool)
+    seeds[tuple(points.T)] = False
+    nearest = ndimage.distance_transform_edt(seeds, return_distances=False, return_indices=True)
+    grey = np.zeros((side, side))
+    grey[tuple(points.T)] = np.linspace(0, 1, 60)
+    return grey[tuple(nearest)]
+
+
+def unit_span(image: np.ndarray) -> float:
+    low, high = np.percentile(image, (2, 98))
+    return high - low
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("std", [0.02, 0.06])
+def test_read_noise_is_found_within_10_percent(seed, std):
+    image = 1000 + 5000 * (grains(seed) + np.random.default_rng(seed).normal(0, std, (384, 384)))
+    found = match_noise([image])
+    assert found.gaussian_noise_std[1] == pytest.approx(5000 * std / unit_span(image), rel=0.1)
+    assert found.gaussian_noise_std[0] == pytest.approx(found.gaussian_noise_std[1] / 2)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("counts", [40, 400])
+def test_shot_noise_is_found_within_10_percent_as_the_variance_it_causes(seed, counts):
+    image = np.random.default_rng(seed).poisson(grains(seed) * counts).astype(np.float32)
+    found = match_noise([image])
+    span = unit_span(image)
+    # At three quarters of the range, where a line through read noise and gain is best known.
+    true = 0.75 * counts / span**2
+    assert found.measured[0].variance(np.array(0.75 * counts / span)) == pytest.approx(true, rel=0.2)  # std: 10 %
+
+
+def test_a_low_dose_is_said_and_turned_into_shot_noise_and_a_high_one_is_not():
+    rng = np.random.default_rng(0)
+    low = match_noise([rng.poisson(grains(0) * 30).astype(np.uint16)])
+    assert "Poisson" in low.suggestion
+    assert low.suggestion.count(". ") == 0
+    recipe = AugmentationRecipe().model_copy(update=low.settings)
+    assert recipe.poisson == 0.5
+    assert recipe.poisson_counts[0] < 60
+    assert match_noise([rng.poisson(grains(0) * 3000).astype(np.uint16)]).suggestion is None
+
+
+def test_a_clean_image_gets_no_noise():
+    found = match_noise([grains(0)])
+    assert found[:2] == (None, None)
+    recipe = AugmentationRecipe(**found.settings)
+    assert recipe.poisson == recipe.gaussian_noise == 0
+
+
+def test_several_images_span_the_range_and_colour_is_measured_by_channel():
+    rng = np.random.default_rng(0)
+    quiet, loud = (grains(1) + rng.normal(0, std, (384, 384)) for std in (0.02, 0.08))
+    found = match_noise([quiet, loud])
+    low, high = found.gaussian_noise_std
+    assert low == pytest.approx(0.01, rel=0.15)
+    assert high == pytest.approx(0.08 / unit_span(loud), rel=0.1)
+    colour = np.stack([grains(2) + rng.normal(0, 0.05, (384, 384)) for _ in range(3)], -1)
+    assert match_noise([colour]).gaussian_noise_std[1] == pytest.approx(0.05 / unit_span(colour), rel=0.1)
+
+
+@pytest.mark.parametrize("images", [[], [np.zeros((128, 128))], [np.eye(20, 200)], [np.ones((3, 80, 80))]])
+def test_what_has_no_noise_to_read_is_refused_in_a_sentence(images):
+    with pytest.raises(InputError, match="image"):
+        match_noise(images)
