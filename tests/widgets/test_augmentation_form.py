@@ -107,6 +107,21 @@ def test_the_flip_that_stays_legal_follows_the_light_and_borders_are_not_mirrore
     assert "vflip" not in offered
 
 
+def test_settings_of_what_is_off_are_hidden_and_come_back(form) -> None:
+    def shown() -> set[str]:
+        return {name for name, (_, editor) in form.recipe._rows.items() if not editor.isHidden()}
+
+    everything = set(form.recipe.values()) - {"direction_deg", "light_deg"}
+    assert shown() == everything
+    form.recipe.set_values({"sample": "textured"})
+    assert everything - shown() == {
+        "rot90", "rotate", "rotate_deg", "shear", "shear_deg", "perspective", "perspective_fraction"
+    }  # fmt: skip
+    assert "direction_deg" in shown()
+    form.recipe.set_values({"sample": "isotropic"})
+    assert shown() == everything
+
+
 def test_a_range_the_wrong_way_round_is_said(viewer, form) -> None:
     viewer.add_image(stripes())
     form.recipe.set_values({"gamma_exponent": (2.0, 1.0)})

@@ -116,6 +116,11 @@ class AugmentationWidget(Form):
 
         values = self.recipe.values()
         illegal = illegal_transforms(values["sample"], values["direction_deg"], values["light_deg"])
+        unused = {"direction_deg"} if values["sample"] not in ("textured", "columnar") else set()
+        unused |= {"light_deg"} if values["sample"] != "shadowed" else set()
+        # "rotate" is how often, "rotate_deg" how far.
+        off = tuple(f"{name}_" for name in illegal)
+        self.recipe.leave_out(unused | {name for name in values if f"{name}_".startswith(off)})
         chosen = self.show_what.currentData()
         self.show_what.blockSignals(True)
         self.show_what.clear()
