@@ -114,7 +114,7 @@ def test_a_run_is_run_again_with_its_own_recipe_and_comes_out_the_same(panel, fo
     assert "“b-2” is ready in Segment" in form.bar.text, form.bar.text
     first, second = ((tmp_path / "runs" / name / "history.csv").read_text().splitlines() for name in ("b", "b-2"))
     assert [row.split(",")[:3] for row in first] == [row.split(",")[:3] for row in second]
-    # One run went on this thread and one on the form's, whose sums may round otherwise; bit for bit is proved elsewhere.
+    # On another thread sums may round otherwise; that a run comes out bit for bit is proved without a form.
     losses = [[[float(cell) for cell in row.split(",")[3:5]] for row in table[1:]] for table in (first, second)]
     assert losses[0] == [pytest.approx(row, rel=1e-5) for row in losses[1]]
 
