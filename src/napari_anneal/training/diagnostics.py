@@ -374,7 +374,7 @@ def _validation(run: _Run) -> list[Finding]:
     few = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if 0 < count < FEW_PIXELS]
     none = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if count == 0]
     if facts.validation_patches < FEW_PATCHES or few or none:
-        why = [f"{facts.validation_patches} patch{'es' if facts.validation_patches != 1 else ''}"]
+        why = [f"only {facts.validation_patches} patch{'es' if facts.validation_patches != 1 else ''}"]
         if facts.validation_patches >= FEW_PATCHES:
             why = []
         why += [f"fewer than {FEW_PIXELS} painted pixels of {_listed(few)}"] if few else []
@@ -382,7 +382,7 @@ def _validation(run: _Run) -> list[Finding]:
         found.append(
             Finding(
                 "validation too small",
-                f"The validation images hold only {' and '.join(why)}, so the figures and the choice of the best epoch "
+                f"The validation images hold {' and '.join(why)}, so the figures and the choice of the best epoch "
                 "are uncertain. Paint more on the validation images.",
                 "warning",
             )

@@ -51,7 +51,8 @@ class NoiseScale:
         scale = self.value
         if scale is None:
             return f"The gradient noise of batches of {batch} cannot be told from the gradient yet."
-        about = f"The gradient noise scale is about {max(scale, 1):.0f} patches"
+        patches = max(round(scale), 1)
+        about = f"The gradient noise scale is about {patches} patch{'es' if patches > 1 else ''}"
         if scale > SENSIBLE * batch:
             return f"{about}, much more than the batch of {batch}: a larger batch would need about as much fewer steps."
         if scale * SENSIBLE < batch:
