@@ -17,6 +17,7 @@ import numpy as np
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run_facts import Finding, RunFacts
 from napari_anneal.training.stages import Stage
+from napari_anneal.training.validation_worth import doubts_about_validation
 
 __all__ = ["RATE_TOO_HIGH", "Finding", "backbone_misleads", "diagnose", "diagnose_rate"]
 
@@ -27,10 +28,6 @@ RATE_TOO_HIGH = "learning rate too high"
 
 # A Dice below this is that of a class that is as good as never found; a class that is merely hard scores above 0.1.
 NEVER_FOUND = 0.01
-# Neighbouring pixels are alike, so 300 painted ones are worth a few independent looks at a class, not more.
-FEW_PIXELS = 300
-# The mean over n patches scatters by 1/√n of what single patches do; below four it is half of that or more.
-FEW_PATCHES = 4
 # Training and validation loss are of the same kind; specimens differ, so up to twice the loss on new ones is normal.
 GAP = 2.0
 # … and below this difference nobody would see it in the pictures.
@@ -348,56 +345,6 @@ def _batch(run: _Run) -> list[Finding]:
     ]
 
 
-def _validation(run: _Run) -> list[Finding]:
-    """What judges the run: another specimen, and enough of it?"""
-    facts = run.facts
-    if facts.judged_by == "synthetic stream":
-        return []
-    found = []
-    shared = sorted({used.group for used in facts.train} & {used.group for used in facts.validation})
-    if facts.judged_by == "training paint":
-        found.append(_judged_by_training("by the very paint that it learned from"))
-    elif facts.judged_by == "held-out paint":
-        found.append(_judged_by_training("on paint held out from the training specimen itself"))
-    elif shared:
-        found.append(_judged_by_training(f"on images of specimens that it trained on ({_listed(shared)})"))
-    groups = {used.group for used in (*facts.train, *facts.validation)}
-    if len(facts.train) > 1 and len(groups) == 1:
-        found.append(
-            Finding(
-                "one group only",
-                f"All {len(facts.train)} images are of one group ({next(iter(groups))}), so nothing says how the model "
-                "does on another specimen. Give every image the group of its specimen, or paint a second specimen.",
-                "warning",
-            )
-        )
-    few = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if 0 < count < FEW_PIXELS]
-    none = [n for n, count in zip(facts.classes, facts.validation_painted, strict=False) if count == 0]
-    if facts.validation_patches < FEW_PATCHES or few or none:
-        why = [f"only {facts.validation_patches} patch{'es' if facts.validation_patches != 1 else ''}"]
-        if facts.validation_patches >= FEW_PATCHES:
-            why = []
-        why += [f"fewer than {FEW_PIXELS} painted pixels of {_listed(few)}"] if few else []
-        why += [f"no paint of {_listed(none)}"] if none else []
-        found.append(
-            Finding(
-                "validation too small",
-                f"The validation images hold {' and '.join(why)}, so the figures and the choice of the best epoch "
-                "are uncertain. Paint more on the validation images.",
-                "warning",
-            )
-        )
-    return found
-
-
-def _judged_by_training(how: str) -> Finding:
-    return Finding(
-        "validation on the training specimen",
-        f"Validated {how}, so the score flatters; paint a second specimen to know better.",
-        "warning",
-    )
-
-
 def _smoothed(losses: Sequence[float]) -> list[float]:
     """Running median of three: a single lucky or unlucky epoch does not count."""
     if len(losses) < 3:
@@ -406,11 +353,6 @@ def _smoothed(losses: Sequence[float]) -> list[float]:
     return [float(np.median(padded[i : i + 3])) for i in range(len(losses))]
 
 
-def _listed(names: Sequence[str]) -> str:
-    quoted = [f"'{name}'" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
-
-
 CHECKS: tuple[Callable[[_Run], list[Finding]], ...] = (
-    _rate, _never_found, _validation, _fit, _batch, _length, _early_stop,
+    _rate, _never_found, lambda run: doubts_about_validation(run.facts), _fit, _batch, _length, _early_stop,
 )  # fmt: skip
