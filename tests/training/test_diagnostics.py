@@ -129,8 +129,9 @@ def test_a_loss_that_was_no_number(halves, tmp_path, monkeypatch):
 
 
 def test_labels_learned_by_heart(tmp_path):
+    # At three times this rate the loss swings as well, and which of the two is told hangs on the last digit of a sum.
     recipe = scratch(
-        3e-3, 10, schedule="constant", augmentation=UNCHANGED, steps_per_epoch=10, batch_size=4, patience=30
+        1e-3, 10, schedule="constant", augmentation=UNCHANGED, steps_per_epoch=10, batch_size=4, patience=30
     )
     found = found_in(tmp_path, [noise_painted_at_random(seed) for seed in range(2)], recipe)
     assert "by heart" in found["overfitting"]
