@@ -150,3 +150,13 @@ def test_a_stage_that_makes_no_sense_is_one_sentence(settings, says):
 def test_a_stage_may_be_counted_in_steps():
     recipe = FineTuneRecipe(stages=(Stage(name="a", steps=7, rates={"head": 1e-3}),))
     assert (recipe.total_steps(5), recipe.total_epochs(5)) == (7, 2)
+
+
+def test_a_recipe_knows_what_was_kept_of_it_by_this_version_and_by_older_ones():
+    recipe = FineTuneRecipe.from_preset("canonical", classes=("a", "b"))
+    kept = recipe.model_dump(mode="json")
+    assert recipe.is_kept_as(kept)
+    assert recipe.is_kept_as({name: value for name, value in kept.items() if name != "ema_decay"})
+    assert not recipe.model_copy(update={"ema_decay": 0.9}).is_kept_as(kept)
+    assert not recipe.is_kept_as(kept | {"patch": 64})
+    assert not recipe.is_kept_as(kept | {"of_a_newer_version": 1})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def refuse_another(
         It differs, and in what.
     """
     card, differs = done.model.card, ""
-    if json.loads(recipe.model_dump_json()) != json.loads(json.dumps(card.recipe)):
+    if not recipe.is_kept_as(card.recipe):
         differs = "recipe"
     elif fingerprints(samples, prepare_run(samples, plan, recipe)) != card.fingerprints:
         differs = "set of images or labels"

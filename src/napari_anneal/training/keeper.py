@@ -125,7 +125,7 @@ class Keeper:
         """
         about = found.about
         for other, same in (
-            ("another recipe", _as_recipe(about["recipe"]) == recipe),
+            ("another recipe", recipe.is_kept_as(about["recipe"])),
             ("other images or labels", about["fingerprints"] == self.base.fingerprints),
         ):
             if not same:
@@ -211,14 +211,6 @@ class Keeper:
     def _warn(self, text: str) -> None:
         if text not in self.ledger.notices:
             self.ledger.tell(Notice(text))
-
-
-def _as_recipe(settings: dict[str, Any]) -> FineTuneRecipe | None:
-    """The recipe of a checkpoint; what an older one does not name has its default, which is what it did."""
-    try:
-        return FineTuneRecipe.model_validate(settings)
-    except InputError:
-        return None
 
 
 def _next_write(began: float) -> float:

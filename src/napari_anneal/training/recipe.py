@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from napari_anneal.augmentation import AugmentationRecipe
 from napari_anneal.devices import Precision
+from napari_anneal.errors import InputError
 from napari_anneal.models.layer_groups import GROUPS, GroupName
 from napari_anneal.recipe_base import Recipe
 from napari_anneal.training.batch_statistics import BatchNormPolicy
@@ -140,6 +141,13 @@ class FineTuneRecipe(Recipe):
     def total_epochs(self, steps_per_epoch: int) -> int:
         """Validations over all stages: one an epoch, and one at the end of every stage."""
         return sum(math.ceil(stage.length(steps_per_epoch) / steps_per_epoch) for stage in self.stages)
+
+    def is_kept_as(self, settings: dict[str, Any]) -> bool:
+        """Whether a checkpoint or bundle tells of this recipe; what an older one does not name has its default."""
+        try:
+            return FineTuneRecipe.model_validate(settings) == self
+        except InputError:
+            return False
 
     @property
     def rate_scale(self) -> float:
