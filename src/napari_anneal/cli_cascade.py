@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,7 @@ from napari_anneal.terminal import (
     name_list,
     progress_bar,
     refuse,
+    remark,
 )
 
 if TYPE_CHECKING:
@@ -163,10 +163,10 @@ def _teller(advance: Callable[[int, int], None], total: int) -> Callable[[Cascad
         if isinstance(event, PartStarted):
             number = event.number
             going = "is finished" if event.done else "begins"
-            print(f"arrow {number} of {event.total}, {event.name}, {going}", file=sys.stderr)
+            remark(f"arrow {number} of {event.total}, {event.name}, {going}")
         elif isinstance(event, StepDone):
             advance((number - 1) * event.total_steps + event.step, total * event.total_steps)
         elif isinstance(event, Notice):
-            print(event.text, file=sys.stderr)
+            remark(event.text)
 
     return tell

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_anneal.training.events import Event
     from napari_anneal.validation import SplitPlan
 
-__all__ = ["cross_validate", "fold_plan", "preset_recipe", "train"]
+__all__ = ["cross_validate", "fold_plan", "preset_recipe", "split_plan", "train"]
 
 Folder = Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")]
 Start = Annotated[str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")]

@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 from torch import nn
 
-__all__ = ["GROUPS", "GroupName", "freeze_all_but", "group_of_parameter", "keep_frozen_statistics", "layer_groups"]
+__all__ = [
+    "GROUPS",
+    "GroupName",
+    "freeze_all_but",
+    "group_of_parameter",
+    "group_sizes",
+    "keep_frozen_statistics",
+    "layer_groups",
+]
 
 GroupName = Literal["stem+layer1", "layer2", "layer3", "layer4", "head"]
 GROUPS: tuple[GroupName, ...] = ("stem+layer1", "layer2", "layer3", "layer4", "head")
@@ -40,6 +48,11 @@ def layer_groups(network: nn.Module) -> dict[GroupName, list[tuple[str, nn.Param
     for name, parameter in network.named_parameters():
         groups[stage_of[name]].append((name, parameter))
     return {name: members for name, members in groups.items() if members}
+
+
+def group_sizes(network: nn.Module) -> dict[str, int]:
+    """Number of parameters of each group of a network."""
+    return {name: sum(p.numel() for _, p in members) for name, members in layer_groups(network).items()}
 
 
 def group_of_parameter(network: nn.Module) -> dict[str, GroupName]:

@@ -12,19 +12,18 @@ from typing import Any
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model, shipped_models
-from napari_anneal.models import BundleCard, is_bundle
+from napari_anneal.models import is_bundle
 from napari_anneal.models.lineage import described
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import RecipeRanges, SyntheticStream
 from napari_anneal.training.events import Event, PartStarted
 from napari_anneal.training.finished_run import ENDED
 from napari_anneal.training.forgetting import Kept, TaskScore, all_kept, table
-from napari_anneal.training.plan import plan_run
+from napari_anneal.training.plan import Planner
 from napari_anneal.training.presets import Preset
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.run import Run
 from napari_anneal.training.run_plan import RunPlan
-from napari_anneal.training.setup import prepare_run, resolve_start
 from napari_anneal.validation import SplitPlan
 
 __all__ = [
@@ -198,10 +197,9 @@ def plan_arrows(arrows: Sequence[Arrow], start: Start = None, measure: bool = Fa
     """
     plans = []
     for arrow in arrows:
-        plans.append(plan_run(arrow.source, arrow.plan, arrow.recipe, start, measure))
-        prepared = prepare_run(arrow.source, arrow.plan, arrow.recipe)
-        begun = resolve_start(start, arrow.recipe, prepared.classes, prepared.channels)
-        start = Model(begun.network, BundleCard(name=arrow.name, architecture=begun.spec, classes=prepared.classes))
+        planner = Planner(arrow.source)
+        plans.append(planner.plan(arrow.plan, arrow.recipe, start, measure))
+        start = planner.untrained(arrow.plan, arrow.recipe, start, arrow.name)
     return tuple(plans)
 
 

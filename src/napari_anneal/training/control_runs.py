@@ -157,11 +157,11 @@ class ControlledRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
-        runs = {}
+        runs, scores, curves = {}, self.scores, self.curves()
         for name, run in self.runs.items():
-            score = self.scores.get(name)
+            score = scores.get(name)
             figures = {f: _plain(getattr(score, f, None)) for f in ("val_loss", "dice", "epoch", "steps")}
-            curve = [[_plain(value) for value in row] for row in self.curves()[name].tolist()]
+            curve = [[_plain(value) for value in row] for row in curves[name].tolist()]
             runs[name] = {"reason": run.reason, **figures, "curve": curve}
         return {"runs": runs, "failed": self.failed, "sentence": self.sentence}
 

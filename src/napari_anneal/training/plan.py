@@ -18,6 +18,7 @@ from napari_anneal.cancelling import CancelSignal
 from napari_anneal.devices import free_bytes, pick_device
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
+from napari_anneal.models import BundleCard
 from napari_anneal.models.starts import Start
 from napari_anneal.samples.gold import is_locked
 from napari_anneal.samples.patches import prepare_slices
@@ -104,6 +105,21 @@ class Planner:
             str(device),
             describe_groups(begun.network),
         )
+
+    def untrained(
+        self,
+        plan: SplitPlan | None,
+        recipe: FineTuneRecipe,
+        start: str | os.PathLike[str] | Model | None,
+        name: str,
+    ) -> Model:
+        """The model that the run would leave, but with the weights it begins with: what a run after it can start from.
+
+        It shares its network with this planner.
+        """
+        prepared = self._prepare(plan, recipe)
+        begun = self._begin(recipe, start, prepared)
+        return Model(begun.network, BundleCard(name=name, architecture=begun.spec, classes=prepared.classes))
 
     def _free(self) -> Iterator[Sample]:
         """The samples that are not locked gold."""

@@ -19,7 +19,7 @@ from torch import nn
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.models.card import BundleCard
-from napari_anneal.models.layer_groups import layer_groups
+from napari_anneal.models.layer_groups import group_sizes
 from napari_anneal.samples.patches import PreparedSlice
 from napari_anneal.samples.placing import write_whole
 from napari_anneal.samples.sample import Sample
@@ -183,7 +183,7 @@ def facts_of(
         train_painted=() if prepared.painted is None else tuple(int(n) for n in prepared.painted),
         validation_painted=tuple(painted),
         validation_patches=len(tiles),
-        parameters={name: sum(p.numel() for _, p in members) for name, members in layer_groups(network).items()},
+        parameters=group_sizes(network),
         patch=int(tiles[0].labels.shape[0]),
         steps_per_epoch=prepared.data.steps_per_epoch,
         device=str(device),

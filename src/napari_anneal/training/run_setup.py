@@ -18,7 +18,7 @@ from napari_anneal.devices import has_float16, pick_device, resolve_precision
 from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.models.card import BundleCard, class_colours
-from napari_anneal.models.layer_groups import layer_groups
+from napari_anneal.models.layer_groups import group_sizes
 from napari_anneal.models.lineage import shortened
 from napari_anneal.models.starts import Start
 from napari_anneal.samples.sample import Sample
@@ -149,13 +149,12 @@ def run_warnings(recipe: FineTuneRecipe, device: torch.device) -> list[str]:
 def run_started(ready: Ready, recipe: FineTuneRecipe) -> RunStarted:
     """What a run tells first."""
     prepared, per_epoch = ready.prepared, ready.prepared.data.steps_per_epoch
-    groups = layer_groups(ready.state.network)
     return RunStarted(
         total_steps=recipe.total_steps(per_epoch),
         total_epochs=recipe.total_epochs(per_epoch),
         stages=tuple((stage.name, math.ceil(stage.length(per_epoch) / per_epoch)) for stage in recipe.stages),
         classes=prepared.classes,
-        parameters={name: sum(p.numel() for _, p in group) for name, group in groups.items()},
+        parameters=group_sizes(ready.state.network),
         device=str(ready.device),
         train_slices=prepared.train_slices,
         validation_slices=len({(t.sample, t.z) for t in prepared.data.validation}),

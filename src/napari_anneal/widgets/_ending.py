@@ -115,10 +115,12 @@ def _offer(run: Run, arrow: str = "") -> str:
 
 
 def _score(run: Run) -> str:
-    dice = [v for k, v in run.best.items() if k.startswith("val_dice_") and v == v]
+    from napari_anneal.training.run_comparison import mean_dice
+
+    dice = mean_dice(run.best)
     link = run.model.card.lineage[-1] if run.model.card.lineage else None
     judge = "synthetic images held out" if link is not None and link.kind == "synthetic" else "the held-out paint"
-    return f", mean Dice {sum(dice) / len(dice):.2f} on {judge}" if dice else ""
+    return f", mean Dice {dice:.2f} on {judge}" if dice == dice else ""
 
 
 def _how(run: Run) -> str:
