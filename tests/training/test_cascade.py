@@ -25,7 +25,7 @@ from napari_anneal.training.forgetting import all_kept, score_task, task_of
 from napari_anneal.training.report import write_report
 from napari_anneal.training.run_lock import LOCK, locked
 from napari_anneal.training.setup import STREAM_VALIDATION
-from napari_anneal.validation import evaluate, group_split
+from napari_anneal.validation import evaluate
 
 GRAINS = ("grain", "boundary")
 
@@ -37,16 +37,6 @@ def recipe(preset="scratch", epochs=1, **changes):
 @pytest.fixture(scope="module")
 def stream():
     return SyntheticStream(MicrostructureRecipe(shape=(32, 32), n_seeds=6), seed=3)
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return [specimen(seed) for seed in range(4)]
-
-
-@pytest.fixture(scope="module")
-def plan(samples):
-    return group_split(samples, folds=3, gold=["g3"], seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from painted_halves import SMALL, specimen
+from painted_halves import SMALL
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference import load_model
@@ -30,23 +30,12 @@ from napari_anneal.training import (
 from napari_anneal.training.control_runs import ComparedRunFinished, control_recipe
 from napari_anneal.training.events import Notice, PartStarted, StepDone
 from napari_anneal.training.validation_budget import validation_budget
-from napari_anneal.validation import group_split
 
 NAMES = ["main", "scratch", "feature_extraction"]
 
 
 def recipe(preset="canonical", epochs=4, **changes):
     return FineTuneRecipe.from_preset(preset, epochs=epochs, **(SMALL | changes))
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return [specimen(seed) for seed in range(4)]
-
-
-@pytest.fixture(scope="module")
-def plan(samples):
-    return group_split(samples, folds=3, gold=["g3"], seed=0)
 
 
 @pytest.fixture(scope="module")

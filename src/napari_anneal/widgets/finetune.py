@@ -226,7 +226,7 @@ class FineTuneWidget(Form):
         InputError
             As `chosen_pairs`, or a row without layers or with layers that do not fit each other.
         """
-        return [sample_from_layers(pair.image, pair.labels, pair.group) for pair in self.pairs_to_use()]
+        return samples_of(self.pairs_to_use())
 
     def _request(self) -> Request:
         """What is to be planned now; of a cascade, the run on the images."""
@@ -296,7 +296,7 @@ class FineTuneWidget(Form):
         source = self.data.source if data != IMAGES else None
         self._notices = []
         pairs = self.pairs_to_use() if data != SYNTHETIC else []
-        samples = self.samples() if pairs else []
+        samples = samples_of(pairs)
         labels = [p.labels for p in self.pairs.pairs if p.labels is not None]
         name = samples[0].name if samples else "synthetic"
         return Order(
@@ -376,3 +376,8 @@ class FineTuneWidget(Form):
     def _on_runs_fold(self, expanded: bool) -> None:
         if expanded and self.recipe is not None:
             self.runs.refresh()
+
+
+def samples_of(pairs: Sequence[Pair]) -> list[Sample]:
+    """Copies of what pairs hold now."""
+    return [sample_from_layers(pair.image, pair.labels, pair.group) for pair in pairs]
