@@ -113,7 +113,7 @@ class SplitWidget(Form):
         self.body.addWidget(self.balance)
         self.copies = CopiesFound()
         self.body.addWidget(self.copies)
-        self.body.addStretch()
+        self.body.addStretch(1)
         self.entries: list[Entry] = []
         self._typed: list[str] | None = None
         self.folder.changed.connect(lambda _: self.guarded(self._read_folder))
