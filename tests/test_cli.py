@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,7 @@ def test_auto_takes_the_preset_for_the_number_of_labels_and_says_why(folder, tmp
 def test_cross_validation_scores_every_fold_on_groups_it_never_saw(folder, tmp_path):
     words = ("--start", "scratch", "--encoder", "resnet10t", "--preset", "scratch", "--epochs", 1, "--steps", 1)
     words += ("--patch", 64, "--batch", 2, "--folds", 2, "--gold", "specimen2", "--device", "cpu")
+    words += ("--sample", "columnar", "--direction", 45)
     found = last_json(anneal("cross-validate", folder, "--out", tmp_path / "x", *words, "--json"))
     assert len(found["folds"]) == 2
     groups = [set(fold["groups"]) for fold in found["folds"]]
@@ -186,6 +188,8 @@ def test_cross_validation_scores_every_fold_on_groups_it_never_saw(folder, tmp_p
     assert "specimen2" not in groups[0] | groups[1]
     assert len(found["mean"]["dice"]) == len(found["classes"])
     assert (tmp_path / "x" / "fold-2" / "model" / "bundle.json").is_file()
+    used = json.loads((tmp_path / "x" / "fold-1" / "recipe.json").read_text())["augmentation"]
+    assert (used["sample"], used["direction_deg"], used["hflip"], used["rot90"]) == ("columnar", 45, 0, 0)
 
 
 def test_a_trained_model_segments_a_stack_to_ome_zarr_and_is_scored(folder, model, tmp_path):
@@ -205,6 +209,7 @@ TINY = ("--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "-
 def test_a_cascade_runs_its_arrows_goes_on_and_says_what_was_kept(folder, tmp_path):
     words = ("--start", "scratch", "--synthetic-epochs", 1, "--synthetic-steps", 1, "--set", "waviness=0")
     words += ("--classes", "grain,boundary", "--gold", "specimen2", "--folds", 2, "--then", folder, *TINY)
+    words += ("--sample", "chiral")
     done = anneal("cascade", folder, "--out", tmp_path / "c", *words, "--score-every", 1, "--json")
     found = last_json(done)
     names = ["synthetic", "real", folder.name]
@@ -215,6 +220,13 @@ def test_a_cascade_runs_its_arrows_goes_on_and_says_what_was_kept(folder, tmp_pa
     assert [one["task"] for one in found["kept"]] == names[:2]
     assert "arrow 2 of 3, real, begins" in done.stderr
     assert "Kept" in done.stderr
+    assert "augmentation without" in done.stderr
+    recipes = list((tmp_path / "c").glob("*/recipe.json"))
+    assert len(recipes) == 3
+    for path in recipes:
+        used = json.loads(path.read_text())["augmentation"]
+        assert (used["sample"], used["hflip"], used["vflip"]) == ("chiral", 0, 0)
+        assert used["rot90"] > 0
     again = anneal("cascade", folder, "--out", tmp_path / "c", *words, "--resume")
     assert again.returncode == 0, again.stderr
     assert "arrow 3 of 3" in again.stderr
@@ -267,16 +279,42 @@ def test_locked_gold_is_left_out_everywhere_and_opened_once_by_name(folder, mode
             *("--encoder", "resnet10t", "--epochs", 1, "--steps", 1, "--patch", 64, "--batch", 2, "--json"),
         )
     )["model"]
-    words = ("evaluate", clean, data, "--gold", "specimen2", "--who", "A. Person", "--json")
-    first, second = last_json(anneal(*words)), last_json(anneal(*words))
+    page = tmp_path / "page"
+    words = ("evaluate", clean, data, "--gold", "specimen2", "--who", "A. Person", "--out", page, "--json")
+    first = last_json(anneal(*words, "--controls"))
     assert ([image["name"] for image in first["images"]], first["opening"], first["mark"]) == (["s2"], 1, None)
-    assert second["opening"] == 2
+    assert "Otsu" in first["controls"]
+    line = json.loads((data / "gold-ledger.jsonl").read_text().splitlines()[1])
+    assert line["record"]["event"] == "opened"
+    assert (first["gold"]["line"], first["gold"]["hash"], first["gold"]["who"]) == (2, line["hash"], "A. Person")
+    html = (page / "report.html").read_text()
+    assert "First opening of this gold: by A. Person on 20" in html
+    assert {"found", "false alarm", "missed"} <= set(re.findall(r"found|false alarm|missed", html))
+    assert first["report"] == str(page / "report.html")
+    assert json.loads((page / "report.json").read_text())["gold"] == first["gold"]
+    assert (page / "report.csv").read_text().splitlines()[1].startswith("s2,specimen2,class 1,")
+    before = (data / "gold-ledger.jsonl").read_bytes()
+    refused(anneal(*words), "already exists")
+    refused(anneal(*words, "--groups", "specimen1"), "leave out --groups")
+    assert (data / "gold-ledger.jsonl").read_bytes() == before  # refused before anything was looked at
+    second = last_json(anneal(*words, "--overwrite"))
+    assert (second["opening"], second["gold"]["opening"]) == (2, 2)
     assert second["mark"].startswith("Not gold any more: opened once before")
+    html = (page / "report.html").read_text()
+    assert second["mark"] in html
+    assert "First opening" not in html
+    book = (data / "gold-ledger.jsonl").read_bytes()
     (data / "gold-ledger.jsonl").unlink()
-    refused(anneal(*words), "is gone")
+    refused(anneal(*words, "--overwrite"), "is gone")
+    (data / "gold-ledger.jsonl").write_bytes(book)
     image = tifffile.imread(data / "images" / "s2.tif")
-    tifffile.imwrite(data / "images" / "s2.tif", image[::-1])
-    refused(anneal(*words), "s2", "not the image that was locked")
+    tifffile.imwrite(data / "images" / "s2.tif", np.where(image > 200, 200, image + 1).astype(np.uint8))
+    refused(anneal(*words, "--overwrite"), "s2", "not the image that was locked")
+    tifffile.imwrite(data / "images" / "s2.tif", image)
+    refused(anneal("split", data, "--release", "--lock"), "leave out --lock")
+    assert last_json(anneal("split", data, "--release", "--who", "B", "--json")) == {"released": ["s2"]}
+    found = last_json(anneal("evaluate", clean, data, "--groups", "specimen2", "--json"))
+    assert found["mark"].startswith("Not gold any more: opened 2 times before")
 
 
 @pytest.mark.nightly

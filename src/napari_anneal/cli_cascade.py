@@ -9,20 +9,23 @@ import typer
 
 from napari_anneal.cli_training import (
     Batch,
+    Direction,
     Encoder,
     Epochs,
     Fold,
     Folder,
     Folds,
+    Light,
     Optimizer,
     Patch,
     Precision,
     PresetName,
     Resume,
+    SampleIs,
     Start,
     Steps,
     fold_plan,
-    preset_recipe,
+    recipe_of_options,
 )
 from napari_anneal.terminal import (
     Classes,
@@ -34,7 +37,6 @@ from napari_anneal.terminal import (
     SplitFile,
     answer,
     grouped_samples,
-    name_list,
     progress_bar,
     refuse,
     remark,
@@ -51,6 +53,7 @@ __all__ = ["cascade"]
 
 
 def cascade(
+    context: typer.Context,
     folder: Folder,
     out: Annotated[Path, typer.Option(help="Folder to create: one run an arrow, and cascade.json.")] = Path(
         "runs/cascade"
@@ -84,6 +87,9 @@ def cascade(
     classes: Classes = "",
     encoder: Encoder = "resnet34",
     precision: Precision = "auto",
+    sample: SampleIs = None,
+    direction: Direction = 90.0,
+    light: Light = 90.0,
     folds: Folds = 5,
     fold: Fold = None,
     gold: Gold = None,
@@ -99,19 +105,18 @@ def cascade(
 
     From a model (a bundle or a shipped one) the synthetic arrow is left out unless --synthetic or --set ask for it.
     Name --classes as the synthetic ones (grain,boundary) where they mean the same, so that the head is kept.
+    --sample, like every other setting but the lengths, holds for the synthetic arrow, too.
     --split is that of FOLDER; --group-pattern is for the folders after --then, too.
     """
     from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.synthesis.recipe_file import read_recipe, recipe_from_words
     from napari_anneal.training import Arrow, run_arrows
     from napari_anneal.training.arrows import cascade_arrows, is_model, plan_arrows, recipe_of_synthetic
+    from napari_anneal.training.runs import start_named
 
     samples = grouped_samples(folder, group_pattern, gold)
-    begin = None if start == "scratch" else start
-    recipe = preset_recipe(
-        samples, start, preset, optimizer=optimizer, epochs=epochs, steps_per_epoch=steps, classes=name_list(classes),
-        patch=patch, batch_size=batch, encoder=encoder, seed=seed, device=device, precision=precision,
-    )  # fmt: skip
+    begin = start_named(start)
+    recipe = recipe_of_options(context.params, samples)
     stream = first = None
     if synthetic is not None or settings or not is_model(begin):
         words = settings or ()

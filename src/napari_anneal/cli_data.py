@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from napari_anneal.terminal import Gold, GroupPattern, Json, Seed, answer, grouped_samples, known, progress_bar
+from napari_anneal.terminal import (
+    Gold,
+    GroupPattern,
+    Json,
+    Seed,
+    Who,
+    answer,
+    grouped_samples,
+    known,
+    person,
+    progress_bar,
+    refuse,
+)
 
 __all__ = ["check", "split"]
 
@@ -51,19 +63,32 @@ def split(
             "--lock", help="Lock the gold in the folder's gold.json: no command reads it again but evaluate --gold."
         ),
     ] = False,
+    release: Annotated[
+        bool,
+        typer.Option(
+            "--release", help="Give the locked gold up for good, which the ledger and every later report will say."
+        ),
+    ] = False,
+    who: Who = None,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
     """Show who would train and who would validate in every fold; groups never end up on both sides."""
-    from napari_anneal.samples.gold import lock_folder
+    from napari_anneal.samples.gold_folder import lock_folder, release_folder
     from napari_anneal.validation import group_split, plan_to_dict, write_plan
     from napari_anneal.validation.splits import METHODS
 
+    if release:
+        if lock or gold or out is not None:
+            refuse("--release only gives gold up; leave out --lock, --gold and --out, and split afterwards.")
+        names = release_folder(folder, person(who))
+        answer(json_, {"released": list(names)}, f"released, and no gold any more: {', '.join(names)}")
+        return
     chosen = known(method, METHODS, "method of splitting")
     samples = grouped_samples(folder, group_pattern)
     plan = group_split(samples, folds, tuple(gold or ()), seed, method=chosen, share=share)
     if lock:
-        lock_folder(folder, samples, plan.gold)
+        lock_folder(folder, samples, plan.gold, person(who))
     if out is not None:
         write_plan(plan, samples, out, overwrite)
     answer(json_, plan_to_dict(plan, samples), f"{plan.report}" + (f"\nsplit written to {out}" if out else ""))

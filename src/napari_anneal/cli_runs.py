@@ -69,7 +69,7 @@ def order_from_file(file: Path, samples: Sequence[Sample], given: dict[str, Any]
         The options that were typed, by parameter name.
     """
     from napari_anneal.training.run_facts import FACTS
-    from napari_anneal.training.runs import Order, order_of, read_recipe
+    from napari_anneal.training.runs import Order, order_of, read_recipe, start_named
 
     for name in given:
         if name not in BESIDE_A_RECIPE:
@@ -81,7 +81,7 @@ def order_from_file(file: Path, samples: Sequence[Sample], given: dict[str, Any]
         order = order_of(home, samples, start)
     else:
         start = start or "voronoi"
-        order = Order(recipe, None if start == "scratch" else start, None)
+        order = Order(recipe, start_named(start), None)
     changes = {name: given[name] for name in ("seed", "device") if name in given}
     return replace(order, recipe=recipe.model_copy(update=changes))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from napari_anneal.training.events import Event
     from napari_anneal.validation import SplitPlan
 
-__all__ = ["cross_validate", "fold_plan", "preset_recipe", "split_plan", "train"]
+__all__ = ["cross_validate", "fold_plan", "recipe_of_options", "split_plan", "train"]
 
 Folder = Annotated[Path, typer.Argument(help="Folder with images/, labels/ (0 = not painted) and groups.csv.")]
 Start = Annotated[str, typer.Option(help="scratch, imagenet, a shipped model, a bundle or a weights file.")]
@@ -134,24 +134,20 @@ def train(
     """Fine-tune on painted images and write a model bundle."""
     from napari_anneal.training import ControlledRun, find_rate, fine_tune, fine_tune_with_controls, with_head_rate
     from napari_anneal.training.plan import plan_run
+    from napari_anneal.training.runs import start_named
 
     one_device(controls, devices, nodes)
     if not (dry_run or sweep):
         shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern, gold)
     plan = fold_plan(samples, folds, fold, gold, seed, split)
-    begin = None if start == "scratch" else start
+    begin = start_named(start)
     if recipe_file is not None:
         order = order_from_file(recipe_file, samples, {n: v for n, v in context.params.items() if typed(context, n)})
         recipe, begin = order.recipe, order.start
         plan = order.plan if plan is None else plan
     else:
-        recipe = preset_recipe(
-            samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
-            steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
-            precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
-            augmentation=legal_augmentation(sample, direction, light),
-        )  # fmt: skip
+        recipe = recipe_of_options(context.params, samples)
     if head_rate is not None:
         recipe = with_head_rate(recipe, head_rate)
     if sweep:
@@ -188,6 +184,7 @@ def train(
 
 
 def cross_validate(
+    context: typer.Context,
     folder: Folder,
     out: Annotated[Path | None, typer.Option(help="Folder to create for one run a fold (default: no files).")] = None,
     start: Start = "voronoi",
@@ -221,25 +218,20 @@ def cross_validate(
 ) -> None:
     """Fine-tune once a fold and score every model on groups it never saw: mean and spread over folds and seeds."""
     from napari_anneal.training import cross_validate as run_folds
+    from napari_anneal.training.runs import start_named
 
     one_device(controls, devices, nodes)
     shared_by(devices, nodes)
     samples = grouped_samples(folder, group_pattern, gold)
-    recipe = preset_recipe(
-        samples, start, preset, optimizer=optimizer, epochs=epochs, patch=patch, batch_size=batch,
-        steps_per_epoch=steps, classes=name_list(classes), encoder=encoder, seed=seed, device=device,
-        precision=precision, ema_decay=ema, compile=compile_, devices=devices, nodes=nodes,
-        augmentation=legal_augmentation(sample, direction, light),
-    )  # fmt: skip
+    recipe = recipe_of_options(context.params, samples)
     plan = split_plan(samples, split, folds, gold, seed)
     with progress_bar("cross-validating") as advance:
 
         def tell(run: int, event: Event) -> None:
             reporter(lambda step, total: advance((run - 1) * total + step, repeat * len(plan.folds) * total))(event)
 
-        begin = None if start == "scratch" else start
         seeds = range(seed, seed + repeat)
-        done = run_folds(samples, plan, recipe, begin, out, on_event=tell, seeds=seeds, controls=controls)
+        done = run_folds(samples, plan, recipe, start_named(start), out, on_event=tell, seeds=seeds, controls=controls)
     if is_first():
         answer(json_, done.to_dict(), done.table())
 
@@ -296,15 +288,34 @@ def legal_augmentation(kinds: list[str] | None, direction: float, light: float) 
     return recipe
 
 
-def preset_recipe(samples: Sequence[Sample], start: str, preset: str, **settings: Any) -> FineTuneRecipe:
-    """Recipe of a preset, or of the one that fits the number of labelled images, which is then said."""
+# Options of a command by the fields of the recipe that they set.
+RECIPE_OPTIONS = {
+    "optimizer": "optimizer", "epochs": "epochs", "patch": "patch", "batch_size": "batch", "steps_per_epoch": "steps",
+    "encoder": "encoder", "seed": "seed", "device": "device", "precision": "precision", "ema_decay": "ema",
+    "compile": "compile_", "devices": "devices", "nodes": "nodes",
+}  # fmt: skip
+
+
+def recipe_of_options(options: Mapping[str, Any], samples: Sequence[Sample]) -> FineTuneRecipe:
+    """Recipe of a preset, or of the one that fits the number of labelled images, which is then said.
+
+    Parameters
+    ----------
+    options
+        What a command was given, by parameter name; it need not have all of ``RECIPE_OPTIONS``.
+    samples
+        The images.
+    """
     from napari_anneal.samples import is_locked
     from napari_anneal.training import PRESETS, FineTuneRecipe, recommend
 
-    chosen = known(preset, (*PRESETS, "auto"), "preset")
-    known(settings["optimizer"], ("adamw", "adam", "sgd", "lion"), "optimizer")
+    chosen = known(options["preset"], (*PRESETS, "auto"), "preset")
+    known(options["optimizer"], ("adamw", "adam", "sgd", "lion"), "optimizer")
     if chosen == "auto":
         painted = sum(1 for sample in samples if not is_locked(sample) for _ in sample.painted_slices())
-        chosen, why = recommend(painted, pretrained=start != "scratch")
+        chosen, why = recommend(painted, pretrained=options["start"] != "scratch")
         remark(f"preset {chosen}: {why}")
-    return FineTuneRecipe.from_preset(chosen, **settings)
+    settings = {field: options[option] for field, option in RECIPE_OPTIONS.items() if option in options}
+    augmentation = legal_augmentation(options["sample"], options["direction"], options["light"])
+    classes = name_list(options["classes"])
+    return FineTuneRecipe.from_preset(chosen, **settings, classes=classes, augmentation=augmentation)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,20 +16,23 @@ from napari_anneal.terminal import (
     Json,
     Seed,
     SplitFile,
+    Who,
     answer,
     grouped_samples,
+    person,
     progress_bar,
     refuse,
 )
 
 if TYPE_CHECKING:
+    from napari_anneal.inference import GoldOpening
     from napari_anneal.samples import Sample
+    from napari_anneal.validation import Report
 
 __all__ = ["calibrate", "evaluate", "grain_size"]
 
 # Networks leave gaps in boundaries, and each makes one grain of two.
 PREDICTED_GAPS_PX = 12.0
-LEDGER = "gold-ledger.jsonl"
 
 ModelName = Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")]
 
@@ -57,7 +59,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Open this gold group (repeat): with a final, saved model; it is written to the ledger."),
     ] = None,
-    who: Annotated[str | None, typer.Option(help="Who opens gold (default: the name of your account).")] = None,
+    who: Who = None,
     ledger: Annotated[
         Path | None, typer.Option(help="Ledger of gold openings (default: gold-ledger.jsonl in the folder).")
     ] = None,
@@ -65,81 +67,88 @@ def evaluate(
 ) -> None:
     """Score a model on painted images: per class, per image, mean, spread, interval; or, once, on gold."""
     from napari_anneal.inference import load_model, opened_before
+    from napari_anneal.samples.gold_folder import LEDGER_FILE
     from napari_anneal.validation import ALL_METRICS
     from napari_anneal.validation import evaluate as score
     from napari_anneal.validation.evaluation_page import write_evaluation
 
-    book = ledger or folder / LEDGER
+    book = ledger or folder / LEDGER_FILE
+    painted = _painted(folder)
+    figures: dict[str, Any] = {
+        "metrics": ALL_METRICS if metrics == ["all"] else metrics,
+        "tolerance": tolerance,
+        "tolerance_um": tolerance_um,
+    }
     if gold:
-        if groups or controls or out or tolerance_um is not None:
-            refuse("--gold scores the gold groups alone; leave out --groups, --controls, --out and --tolerance-um.")
-        _open(model, folder, gold, who, book, ALL_METRICS if metrics == ["all"] else metrics, tolerance, csv, json_)
+        if groups:
+            refuse("--gold scores the gold groups alone; leave out --groups.")
+        figures |= {"out": out, "overwrite": overwrite}
+        opening = _open(model, folder, painted, gold, person(who), book, controls, figures)
+        found, text = opening.report.to_dict() | {"opening": opening.number}, opening.report.table()
+        print(opening.sentence, file=sys.stderr)
+        _hand_out(opening.report, found, text, csv, opening.page, json_)
         return
-    painted = _not_gold(_painted(folder))
-    chosen = [s for s in painted if not groups or s.group in groups]
+    free = _not_gold(painted)
+    chosen = [s for s in free if not groups or s.group in groups]
     if not chosen:
         refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
-    others = [s for s in painted if not any(s is one for one in chosen)] if controls else None
+    others = [s for s in free if not any(s is one for one in chosen)] if controls else None
     if others is not None and not others:
         refuse("--controls needs images to fit the classical methods on; name the groups to evaluate with --groups.")
     loaded = load_model(model)
+    mark = opened_before(chosen, book, model)
     with progress_bar("evaluating") as advance:
-        report = score(
-            loaded,
-            chosen,
-            metrics=ALL_METRICS if metrics == ["all"] else metrics,
-            tolerance=tolerance,
-            tolerance_um=tolerance_um,
-            controls_from=others,
-            progress=advance,
-        )
-    report = replace(report, mark=opened_before(chosen, book))
-    found, text = report.to_dict(), report.table()
-    if csv is not None:
-        _write(csv, report.to_csv())
+        report = score(loaded, chosen, **figures, controls_from=others, progress=advance)
+    report = replace(report, mark=mark or report.mark)
+    page = None
     if out is not None:
         about = {"Model": model, "Images": str(folder), **{f"with {k}": v for k, v in loaded.card.versions.items()}}
         title = f"Evaluation of {loaded.card.name or Path(model).name}"
         page = write_evaluation(
             report, loaded, chosen, out, colours=loaded.colours, title=title, about=about, overwrite=overwrite
         )
-        found, text = {**found, "report": str(page)}, f"{text}\n\nreport in {page}"
-    answer(json_, found, text)
+    _hand_out(report, report.to_dict(), report.table(), csv, page, json_)
 
 
 def _open(
     model: str,
     folder: Path,
+    samples: list[Sample],
     gold: list[str],
-    who: str | None,
+    who: str,
     ledger: Path,
-    metrics: Sequence[str] | None,
-    tolerance: float,
-    csv: Path | None,
-    json_: bool,
-) -> None:
-    """Open gold deliberately, and say what that means."""
-    import getpass
-
+    controls: bool,
+    figures: dict[str, Any],
+) -> GoldOpening:
+    """Open gold deliberately; classical controls are fitted on what is not gold."""
     from napari_anneal.inference import open_gold
-    from napari_anneal.samples.gold import refuse_changed
+    from napari_anneal.samples import is_locked
+    from napari_anneal.samples.gold_folder import refuse_changed
     from napari_anneal.validation import SplitPlan, SplitReport
     from napari_anneal.validation.splits import check_gold
 
-    samples = _painted(folder)
     names = check_gold(gold, samples)
     chosen = tuple(i for i, sample in enumerate(samples) if sample.group.strip() in names)
     refuse_changed(folder, [samples[i] for i in chosen])
+    others = [s for i, s in enumerate(samples) if i not in chosen and not is_locked(s)] if controls else None
+    if others is not None and not others:
+        refuse("--controls needs images to fit the classical methods on, and there are none but gold.")
     plan = SplitPlan((), chosen, SplitReport((), (), names, (), ()))
     with progress_bar("opening gold") as advance:
-        opening = open_gold(
-            model, samples, plan, who=who or getpass.getuser(), ledger=ledger, metrics=metrics, tolerance=tolerance,
-            progress=advance,
-        )  # fmt: skip
+        return open_gold(
+            model, samples, plan, who=who, ledger=ledger, controls_from=others, progress=advance, **figures
+        )
+
+
+def _hand_out(
+    report: Report, found: dict[str, Any], text: str, csv: Path | None, page: Path | None, as_json: bool
+) -> None:
+    """The figures as files, and as the answer."""
     if csv is not None:
-        _write(csv, opening.report.to_csv())
-    print(opening.sentence, file=sys.stderr)
-    answer(json_, opening.report.to_dict() | {"opening": opening.number}, opening.report.table())
+        _write(csv, report.to_csv())
+    if page is not None:
+        found, text = {**found, "report": str(page)}, f"{text}\n\nreport in {page}"
+    answer(as_json, found, text)
 
 
 def _not_gold(samples: list[Sample]) -> list[Sample]:

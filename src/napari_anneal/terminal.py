@@ -29,10 +29,12 @@ __all__ = [
     "Nodes",
     "Seed",
     "SplitFile",
+    "Who",
     "answer",
     "grouped_samples",
     "known",
     "name_list",
+    "person",
     "progress_bar",
     "refuse",
     "remark",
@@ -51,6 +53,7 @@ Nodes = Annotated[
     ),
 ]
 Classes = Annotated[str, typer.Option(help="Class names, comma separated, for labels 1, 2, …")]
+Who = Annotated[str | None, typer.Option(help="Your name for the gold ledger (default: that of your account).")]
 Gold = Annotated[list[str] | None, typer.Option(help="Group set aside for the very end (repeat for more).")]
 
 GroupPattern = Annotated[
@@ -67,14 +70,15 @@ SplitFile = Annotated[
 
 def grouped_samples(folder: Path, pattern: str | None, gold: Sequence[str] | None = None) -> list[Sample]:
     """Read a folder and lock its gold groups; with a pattern the groups come from the names, not from groups.csv."""
-    from napari_anneal.samples import lock, read_samples
+    from napari_anneal.samples import read_samples
+    from napari_anneal.samples.gold_folder import locked_as
     from napari_anneal.validation import grouped_by_name
 
     samples = read_samples(folder)
     if pattern is not None:
         samples = grouped_by_name(samples, pattern)
     names = {name.strip() for name in gold or ()}
-    return [lock(sample) if sample.group.strip() in names else sample for sample in samples]
+    return [locked_as(sample, folder) if sample.group.strip() in names else sample for sample in samples]
 
 
 def name_list(text: str) -> tuple[str, ...]:
@@ -87,6 +91,13 @@ def known(value: str, choices: tuple[str, ...], what: str) -> Any:
     if value not in choices:
         refuse(f"there is no {what} {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}.")
     return value
+
+
+def person(who: str | None) -> str:
+    """Who is at work: the name given, or that of the account."""
+    import getpass
+
+    return who or getpass.getuser()
 
 
 def refuse(sentence: str) -> NoReturn:

@@ -12,8 +12,8 @@ from napari_anneal.inference.gold import ANCHOR
 from napari_anneal.models.bundle import bundle_hash
 from napari_anneal.samples import Sample, lock
 from napari_anneal.samples.fingerprints import painted_fingerprint
+from napari_anneal.samples.ledger import read_ledger
 from napari_anneal.validation import evaluate, group_split
-from napari_anneal.validation.ledger import read_ledger
 
 
 def specimen(seed, group):

@@ -10,7 +10,8 @@ import tifffile
 from napari_anneal.errors import GoldError, InputError, OutputError
 from napari_anneal.samples import Sample, is_locked, lock, read_samples
 from napari_anneal.samples.fingerprints import image_fingerprint
-from napari_anneal.samples.gold import GOLD_FILE, lock_folder, read_gold_file, unlocked
+from napari_anneal.samples.gold import unlocked
+from napari_anneal.samples.gold_folder import GOLD_FILE, lock_folder, read_gold_file
 
 READS = {
     "asarray": np.asarray,

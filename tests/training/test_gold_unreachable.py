@@ -171,5 +171,5 @@ def test_only_the_search_for_copies_the_locking_and_the_opening_unlock():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         )
     }
-    assert users == {"samples/gold.py", "validation/leakage/search.py", "inference/gold.py"}
+    assert users == {"samples/gold.py", "samples/gold_folder.py", "validation/leakage/search.py", "inference/gold.py"}
     assert is_locked(lock(specimen(0)))

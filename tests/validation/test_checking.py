@@ -7,7 +7,7 @@ import tifffile
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples import Sample, read_samples
-from napari_anneal.samples.gold import lock_folder
+from napari_anneal.samples.gold_folder import lock_folder
 from napari_anneal.validation.checking import check_folder, check_samples
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from napari_anneal.errors import InputError, OutputError
+from napari_anneal.errors import GoldError, InputError, OutputError
 from napari_anneal.samples import Sample
 from napari_anneal.validation import group_split, read_plan, write_plan
 from napari_anneal.validation.splits import METHODS
@@ -281,9 +281,12 @@ def test_a_plan_that_no_longer_fits_is_refused(tmp_path):
     moved = [replace(s, group="one") for s in samples]
     with pytest.raises(InputError, match=r"fold 1: .* trains and .* validates, but both are of one group \(one\)"):
         read_plan(path, moved)
-    copied = [*samples[:-1], replace(samples[-1], image=samples[0].image)]
+    copied = [replace(samples[0], image=np.rot90(samples[-1].image).copy()), *samples[1:]]
     with pytest.raises(InputError, match="is gold, but both are of one group"):
         read_plan(path, copied)
+    replaced = [*samples[:-1], replace(samples[-1], image=samples[0].image)]
+    with pytest.raises(GoldError, match=r"'d-5' is not the image that plan\.json set aside as gold"):
+        read_plan(path, replaced)
     with pytest.raises(InputError, match="two samples are called"):
         read_plan(path, [*samples, samples[0]])
     for text in ("{", "[]", '{"format": "other"}', '{"format": "napari-anneal split 1", "folds": 3, "gold": []}'):

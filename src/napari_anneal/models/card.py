@@ -14,8 +14,8 @@ from napari_anneal.models.lineage import MOST_LINKS, Link
 
 __all__ = ["PALETTE", "SCHEMA_VERSION", "BundleCard", "class_colours", "software_versions"]
 
-# 2: with the lineage. Cards of version 1 are read as of this one, their lineage empty.
-SCHEMA_VERSION = 2
+# 2: with the lineage; 3: its links tell of gold. Older cards are read as of this one, with neither.
+SCHEMA_VERSION = 3
 NORMALISATION = "percentile-2-98/imagenet-grey"
 # Okabe and Ito's palette, distinguishable with every common colour vision deficiency.
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")

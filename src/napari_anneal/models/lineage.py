@@ -8,16 +8,19 @@ lineage says it began with (of a bundle in half precision, `weights_digest` of t
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from napari_anneal.samples.ledger import LedgerState
+
 if TYPE_CHECKING:
     from napari_anneal.models.card import BundleCard
 
-__all__ = ["Link", "described", "lineage_of", "weights_digest"]
+__all__ = ["Link", "described", "gold_ledgers", "lineage_of", "weights_digest"]
 
 # A card may have 4 MiB: beyond these the oldest links give way (the origin stays), or their lists of images do.
 MOST_LINKS = 64
@@ -46,6 +49,11 @@ class Link(BaseModel):
     validation_groups: tuple[str, ...] = Field((), description="Specimens that judged the run.")
     train: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each training image and its labels.")
     validation: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each validation image and labels.")
+    gold: dict[str, str] = Field(
+        default_factory=dict,
+        description="Images set aside as gold while the run learned: SHA-256 of their pixels, empty where not taken.",
+    )
+    gold_ledgers: tuple[LedgerState, ...] = Field((), description="Where the gold ledgers stood when the run began.")
     val_loss: float | None = Field(None, description="Lowest validation loss.")
     val_dice: dict[str, float | None] = Field(default_factory=dict, description="Dice of each class at that epoch.")
     weights: str = Field(
@@ -70,6 +78,15 @@ class Link(BaseModel):
 def described(lineage: tuple[Link, ...]) -> str:
     """The chain in one line: ``scratch (seed 0) → synthetic (seed 3) → real (a, b)``."""
     return " → ".join(map(str, lineage))
+
+
+def gold_ledgers(lineage: tuple[Link, ...]) -> list[LedgerState]:
+    """What a chain remembers of gold ledgers, each with the gold images it was told of."""
+    return [
+        replace(state, images=tuple(digest for digest in link.gold.values() if digest))
+        for link in lineage
+        for state in link.gold_ledgers
+    ]
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -106,8 +123,9 @@ def shortened(links: tuple[Link, ...]) -> tuple[Link, ...]:
         links = (links[0], *links[len(links) - MOST_LINKS + 1 :])
     kept, count = [], 0
     for link in reversed(links):
-        count += len(link.train) + len(link.validation)
-        kept.append(link if count <= MOST_FINGERPRINTS else link.model_copy(update={"train": {}, "validation": {}}))
+        count += len(link.train) + len(link.validation) + len(link.gold)
+        empty: dict[str, Any] = {"train": {}, "validation": {}, "gold": {}}
+        kept.append(link if count <= MOST_FINGERPRINTS else link.model_copy(update=empty))
     return tuple(reversed(kept))
 
 

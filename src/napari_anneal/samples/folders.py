@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_anneal.errors import InputError
-from napari_anneal.samples.gold import lock, read_gold_file
+from napari_anneal.samples.gold_folder import lock_gold
 from napari_anneal.samples.image_files import is_readable, natural_order, read_image, stem
 from napari_anneal.samples.sample import Sample
 
@@ -57,9 +57,7 @@ def read_samples(folder: str | Path) -> list[Sample]:
     listing = list_folder(folder)
     if listing.problems:
         raise InputError(listing.problems[0].sentence)
-    gold = read_gold_file(folder)
-    samples = [read_listed(listing, name) for name in listing.images]
-    return [lock(sample) if gold is not None and gold.covers(sample) else sample for sample in samples]
+    return lock_gold(folder, [read_listed(listing, name) for name in listing.images])
 
 
 def list_folder(folder: str | Path) -> Listing:

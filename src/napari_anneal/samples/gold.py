@@ -2,41 +2,49 @@
 
 A locked sample has a name, a group and a shape, but its arrays raise `GoldError` as soon as one pixel is asked for, so
 that leaving gold alone is not left to every loader's good will. `unlocked` gives the arrays back; only the search for
-copies, which must compare gold with training, the locking itself and the deliberate opening call it.
-
-Which groups of a folder are gold is kept in its ``gold.json``; ``read_samples`` returns these samples locked. Deleting
-that file unlocks them: the lock keeps gold out of reach of programs and of haste, not of a person who means it.
+copies, which must compare gold with training, the locking itself and the deliberate opening call it. What a locked
+sample may still tell is its *seal*: its fingerprint, and where its ledger stood.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from napari_anneal.errors import GoldError, InputError, OutputError
+from napari_anneal.errors import GoldError
 from napari_anneal.samples.fingerprints import image_fingerprint
-from napari_anneal.samples.placing import why_not_written
+from napari_anneal.samples.ledger import LedgerState
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["GOLD_FILE", "GoldFile", "is_locked", "lock", "lock_folder", "read_gold_file", "refuse_changed", "unlocked"]
+__all__ = ["Seal", "gold_fingerprint", "is_locked", "lock", "seal_of", "unlocked"]
 
-GOLD_FILE = "gold.json"
-FORMAT = "napari-anneal gold 1"
+
+@dataclass(frozen=True)
+class Seal:
+    """What may be told of a locked image.
+
+    Attributes
+    ----------
+    fingerprint
+        SHA-256 of its pixels when it was locked; empty where nobody took it.
+    ledger
+        Where the folder's ledger stood when the image was read; ``None`` without one.
+    """
+
+    fingerprint: str = ""
+    ledger: LedgerState | None = None
 
 
 class LockedArray:
     """Stands for an array that must not be read: tells its shape and type, and raises `GoldError` for anything else."""
 
-    __slots__ = ("_array", "_where")
+    __slots__ = ("_array", "_where", "seal")
 
-    def __init__(self, array: Any, where: str) -> None:
-        self._array, self._where = array, where
+    def __init__(self, array: Any, where: str, seal: Seal) -> None:
+        self._array, self._where, self.seal = array, where, seal
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -86,28 +94,16 @@ class LockedArray:
         )
 
 
-@dataclass(frozen=True)
-class GoldFile:
-    """What a folder's ``gold.json`` says: names of the gold groups, and the fingerprint of each gold image by name."""
-
-    groups: tuple[str, ...]
-    samples: dict[str, str]
-
-    def covers(self, sample: Sample) -> bool:
-        """Whether a sample is gold, by its name or its group."""
-        return sample.name in self.samples or bool(sample.group.strip() and sample.group.strip() in self.groups)
-
-
-def lock(sample: Sample) -> Sample:
-    """The same sample with arrays that cannot be read."""
+def lock(sample: Sample, seal: Seal | None = None) -> Sample:
+    """The same sample with arrays that cannot be read; ``seal`` is what it still tells."""
     if is_locked(sample):
         return sample
     closed = copy.copy(sample)
     where = repr(sample.name) if sample.name else "this image"
     # Set past the checks of a new sample, which would read the labels.
-    object.__setattr__(closed, "image", LockedArray(sample.image, where))
-    if sample.labels is not None:
-        object.__setattr__(closed, "labels", LockedArray(sample.labels, where))
+    for role in ("image", "labels"):
+        if getattr(sample, role) is not None:
+            object.__setattr__(closed, role, LockedArray(getattr(sample, role), where, seal or Seal()))
     return closed
 
 
@@ -128,76 +124,12 @@ def is_locked(sample: Sample) -> bool:
     return isinstance(sample.image, LockedArray)
 
 
-def read_gold_file(folder: str | Path) -> GoldFile | None:
-    """What a folder's ``gold.json`` says; ``None`` if it has none.
-
-    Raises
-    ------
-    InputError
-        The file is damaged: going on without it would let gold into training.
-    """
-    path = Path(folder) / GOLD_FILE
-    if not path.exists():
-        return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["format"] != FORMAT:
-            raise ValueError(raw["format"])
-        return GoldFile(tuple(map(str, raw["groups"])), {str(k): str(v) for k, v in raw["samples"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{path} does not say any more which images are gold (it is damaged or of a newer version); restore it "
-            "from a copy, so that no gold gets into training."
-        ) from error
+def seal_of(sample: Sample) -> Seal | None:
+    """What a locked sample may tell; ``None`` of a sample that is not locked."""
+    return sample.image.seal if isinstance(sample.image, LockedArray) else None
 
 
-def refuse_changed(folder: str | Path, samples: Sequence[Sample]) -> None:
-    """Refuse gold whose pixels are not those that were locked; paint may have been corrected since.
-
-    Raises
-    ------
-    GoldError
-        An image was changed or replaced.
-    """
-    gold = read_gold_file(folder)
-    for sample in samples if gold is not None else ():
-        locked = gold.samples.get(sample.name) if gold is not None else None
-        if locked is not None and locked != image_fingerprint(unlocked(sample)):
-            raise GoldError(
-                f"{sample.name!r} is not the image that was locked as gold in {Path(folder) / GOLD_FILE}: its pixels "
-                "were changed since; restore the image."
-            )
-
-
-def lock_folder(folder: str | Path, samples: Sequence[Sample], indices: Iterable[int]) -> GoldFile:
-    """Write ``gold.json``: from now on ``read_samples`` returns these samples of the folder locked.
-
-    Earlier gold stays gold.
-
-    Parameters
-    ----------
-    folder
-        Where the samples came from.
-    samples, indices
-        The samples, and which of them are gold, such as a plan's ``gold``.
-
-    Raises
-    ------
-    InputError
-        None is named, or a gold image has no name or group.
-    OutputError
-        The file cannot be written.
-    """
-    before = read_gold_file(folder) or GoldFile((), {})
-    chosen = [unlocked(samples[i]) for i in indices]
-    if not chosen:
-        raise InputError("no image is named as gold, so there is nothing to lock; name a group.")
-    groups = tuple(dict.fromkeys([*before.groups, *(s.group.strip() for s in chosen if s.group.strip())]))
-    gold = GoldFile(groups, before.samples | {s.name: image_fingerprint(s) for s in chosen})
-    path = Path(folder) / GOLD_FILE
-    try:
-        text = json.dumps({"format": FORMAT, "groups": list(gold.groups), "samples": gold.samples}, indent=2)
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({why_not_written(error)}); check the folder.") from error
-    return gold
+def gold_fingerprint(sample: Sample) -> str:
+    """SHA-256 of the pixels of a gold image, locked or not: by it the image is known again, and nothing is learned."""
+    seal = seal_of(sample)
+    return seal.fingerprint if seal is not None and seal.fingerprint else image_fingerprint(unlocked(sample))

@@ -49,6 +49,10 @@ class Sample:
         Pixel size along each of the axes of ``labels``, in any one unit; ``None``: unknown, taken as 1.
     name
         How messages and tables call this sample.
+    axes
+        One letter an axis of the image, such as ``"ZYX"`` or ``"YXC"``; empty: guessed.
+    mark
+        What every report on this sample must say, such as that it was opened as gold before.
 
     Raises
     ------
@@ -63,6 +67,7 @@ class Sample:
     spacing: tuple[float, ...] | None = None
     name: str = ""
     axes: str = field(default="", repr=False)
+    mark: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without reading the pixels of a large image."""

@@ -44,7 +44,7 @@ SYNTHETIC, REAL = "synthetic", "real"
 # What the synthetic arrow takes over from the recipe of the real one, which learns from its network.
 SHARED = (
     "patch", "batch_size", "micro_batch", "rates_for_batch", "decoder", "encoder", "encoder_depth", "decoder_channels",
-    "seed", "precision", "device", "compile", "ema_decay", "batch_norm",
+    "seed", "precision", "device", "compile", "ema_decay", "batch_norm", "augmentation",
 )  # fmt: skip
 
 

@@ -34,7 +34,6 @@ from napari_anneal.training.runs import RECIPE
 from napari_anneal.training.setup import Prepared
 from napari_anneal.training.state import RunState
 from napari_anneal.training.worst_images import judge, write_pictures
-from napari_anneal.validation import SplitPlan
 
 __all__ = ["Record", "facts_of"]
 
@@ -156,7 +155,6 @@ class Record:
 
 def facts_of(
     samples: Sequence[Sample] | SyntheticStream,
-    plan: SplitPlan | None,
     prepared: Prepared,
     card: BundleCard,
     start: str | os.PathLike[str] | Model | None,
@@ -178,7 +176,7 @@ def facts_of(
         colours=card.colours,
         train=tuple(names[i] for i in prepared.train),
         validation=tuple(names[i] for i in prepared.validation),
-        gold=tuple(names[i] for i in plan.gold) if plan is not None else (),
+        gold=tuple(names[i] for i in prepared.gold),
         judged_by=prepared.judged_by,
         train_painted=() if prepared.painted is None else tuple(int(n) for n in prepared.painted),
         validation_painted=tuple(painted),
@@ -195,7 +193,7 @@ def facts_of(
 
 def _used(sample: Sample, number: int) -> UsedImage:
     name = sample.name or f"sample {number}"
-    return UsedImage(name=name, group=sample.group or name)
+    return UsedImage(name=name, group=sample.group or name, mark=sample.mark)
 
 
 def _given(start: str | os.PathLike[str] | Model | None) -> str:

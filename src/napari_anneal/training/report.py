@@ -105,6 +105,7 @@ def _page_of_one(folder: Path) -> str:
         recipe=json.dumps(record.recipe, indent=2),
         settings={k: v for k, v in (record.recipe or {}).items() if not isinstance(v, dict | list)},
         groups=_groups(facts),
+        marks=_marks(facts),
         took=duration(facts.seconds),
         siblings=f"../{REPORT}" if _is_one_of_several(folder) else "",
         folds=fold_table(folder.absolute().parent) if _is_one_of_several(folder) else None,
@@ -214,6 +215,15 @@ def _groups(facts: RunFacts) -> list[tuple[str, list[tuple[str, list[str]]]]]:
             by_group.setdefault(image.group, []).append(image.name)
         parts.append((title, list(by_group.items())))
     return parts
+
+
+def _marks(facts: RunFacts) -> list[tuple[str, list[str]]]:
+    """What must be said of some of the images, and their names."""
+    names: dict[str, list[str]] = {}
+    for image in (*facts.train, *facts.validation, *facts.gold):
+        if image.mark:
+            names.setdefault(image.mark, []).append(image.name)
+    return list(names.items())
 
 
 def _is_one_of_several(folder: Path) -> bool:

@@ -57,6 +57,7 @@ class UsedImage(_Record):
 
     name: str
     group: str = ""
+    mark: str = Field("", description="What reports on it must say, such as that it was opened as gold before.")
 
 
 class JudgedImage(_Record):

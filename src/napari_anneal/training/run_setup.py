@@ -27,7 +27,7 @@ from napari_anneal.training.batch_statistics import BatchStatistics
 from napari_anneal.training.events import Event, RunStarted
 from napari_anneal.training.keeper import Keeper, Ledger
 from napari_anneal.training.losses import PaintedLoss, loss_of_recipe
-from napari_anneal.training.provenance import fingerprints, link_of_run, seen_before
+from napari_anneal.training.provenance import fingerprints, gold_before, link_of_run, marks_of, seen_before
 from napari_anneal.training.ranks import Ranks
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.record import Record, facts_of
@@ -94,12 +94,15 @@ def set_up(
     link = link_of_run(samples, prepared, recipe, prints, card.name, card.created)
     card = card.model_copy(update={"lineage": shortened((*begun.lineage, link))})
     keeper = Keeper(state, card, prepared, ledger, folder)
-    facts, names = facts_of(samples, plan, prepared, card, start, network, device)
+    facts, names = facts_of(samples, prepared, card, start, network, device)
     opened.enter_context(locked(folder))
     opened.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
     torch.manual_seed(recipe.seed + ranks.rank)  # dropout
     record = Record(facts, names, recipe, ledger, folder)
-    said = (*prepared.notices, *begun.notices, *seen_before(begun.lineage, link), *run_warnings(recipe, device))
+    said = (
+        *prepared.notices, *begun.notices, *marks_of(samples, prepared), *seen_before(begun.lineage, link),
+        *gold_before(begun.lineage, samples, prepared), *run_warnings(recipe, device),
+    )  # fmt: skip
     return Ready(prepared, said, device, state, loss_of, watched, ledger, keeper, record)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "read_recipe",
     "read_run",
     "split_of",
+    "start_named",
 ]
 
 RECIPE, HISTORY, REPORT = "recipe.json", "history.csv", "report.html"
@@ -257,8 +258,12 @@ def order_of(run: str | os.PathLike[str], samples: Sequence[Sample], start: str 
             f"the run in {folder} started from a model in memory ({start_in_words(facts.start)}), which its files "
             "cannot bring back; choose the start yourself."
         )
-    start = None if start == "scratch" else start
-    return Order(recipe, start, split_of(facts, samples))
+    return Order(recipe, start_named(start), split_of(facts, samples))
+
+
+def start_named(word: str) -> str | None:
+    """The start that `fine_tune` is given where people write a word: ``scratch`` is none at all."""
+    return None if word == "scratch" else word
 
 
 def split_of(facts: RunFacts, samples: Sequence[Sample]) -> SplitPlan | None:

@@ -24,7 +24,7 @@ from napari_anneal.models.starts import (
     start_from_imagenet,
     start_from_scratch,
 )
-from napari_anneal.samples.gold import lock
+from napari_anneal.samples.gold import is_locked, lock
 from napari_anneal.samples.patches import PatchSampler, PreparedSlice, painted_tiles, prepare_slices
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
@@ -48,7 +48,10 @@ SYNTHETIC_STEPS_PER_EPOCH = 50
 
 @dataclass(frozen=True)
 class Prepared:
-    """The checked ingredients of a run; ``held`` are the slices that judge it, whole, before they are cut to tiles."""
+    """The checked ingredients of a run.
+
+    ``held`` are the slices that judge it, whole, before they are cut to tiles; ``gold`` are the samples set aside.
+    """
 
     data: TrainingSet
     classes: tuple[str, ...]
@@ -61,6 +64,7 @@ class Prepared:
     notices: tuple[str, ...]
     held: tuple[PreparedSlice, ...]
     judged_by: JudgedBy
+    gold: tuple[int, ...] = ()
 
 
 def prepare_run(
@@ -122,6 +126,7 @@ def prepare_run(
         tuple(notices),
         tuple(held or train_slices),
         judged_by,
+        tuple(i for i, sample in enumerate(samples) if is_locked(sample)),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_anneal.errors import InputError
+from napari_anneal.errors import GoldError, InputError, LedgerError
 from napari_anneal.samples.folders import Problem, list_folder, read_listed
-from napari_anneal.samples.gold import read_gold_file
+from napari_anneal.samples.gold_folder import lock_gold, read_gold_file
 from napari_anneal.samples.normalisation import intensity_range
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.groups import groups_from_names
@@ -114,6 +114,10 @@ def check_folder(
             problems.append(Problem("image without group", found.sentence, found.unmatched))
         samples = [replace(s, group=group or "") for s, group in zip(samples, found.groups, strict=True)]
     locked = read_gold_file(folder)
+    try:
+        lock_gold(folder, samples)
+    except (GoldError, LedgerError) as error:
+        problems.append(Problem("gold", str(error)))
     checked = check_samples(samples, (*gold, *(locked.groups if locked else ())), progress=progress)
     return replace(checked, problems=(*problems, *checked.problems))
 

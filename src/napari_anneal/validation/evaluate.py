@@ -100,7 +100,8 @@ def evaluate(
         name: (str(control), evaluate(control, samples, metrics=names, tolerance=tolerance, tolerance_um=tolerance_um))
         for name, control in fitted.items()
     }
-    return Report(classes, tuple(results), names, unit, controls)
+    marks = dict.fromkeys(sample.mark for sample in samples if sample.mark)
+    return Report(classes, tuple(results), names, unit, controls, " ".join(marks))
 
 
 def _others(training: Sequence[Sample], judged: Sequence[Sample], where: list[str]) -> Sequence[Sample]:

@@ -6,7 +6,7 @@ import csv
 import io
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from napari_anneal.validation.calibration import Reliability
 from napari_anneal.validation.figures import LOWER_IS_BETTER
 from napari_anneal.validation.metrics import METRICS, Scores, scores_from_confusion
 
-__all__ = ["ONE_SPLIT", "ImageScores", "Report", "plain", "quiet", "three_digits"]
+__all__ = ["ONE_SPLIT", "ImageScores", "LedgerNote", "Report", "plain", "quiet", "three_digits"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,6 +60,39 @@ class ImageScores:
         return np.asarray(getattr(self.scores, metric) if metric in METRICS else self.extra[metric], dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class LedgerNote:
+    """Which line of which gold ledger tells of the opening that a report came from.
+
+    Attributes
+    ----------
+    ledger
+        File name of the ledger.
+    line, hash
+        Number of the line, from 1, and its SHA-256.
+    who, when, model
+        What the line says: a name, a time in UTC, the hash of the bundle.
+    opening
+        How many times these images have been opened, this time included.
+    """
+
+    ledger: str
+    line: int
+    hash: str
+    who: str
+    when: str
+    model: str
+    opening: int
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        which = "First opening of this gold" if self.opening == 1 else f"Opening {self.opening} of these images"
+        return (
+            f"{which}: by {self.who} on {self.when[:10]} with model {self.model[:12]}, line {self.line} of "
+            f"{self.ledger} ({self.hash[:12]})."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """Figures of a model on a set of images.
@@ -80,6 +113,8 @@ class Report:
         By name: the classical control with its parameters, in words, and its report on the same images.
     mark
         What must be known before any figure is believed, such as that gold was opened before; shown first.
+    opening
+        Where the images are gold: the line of the ledger that tells of it.
     """
 
     classes: tuple[str, ...]
@@ -88,6 +123,7 @@ class Report:
     tolerance: str = ""
     controls: Mapping[str, tuple[str, Report]] = field(default_factory=dict)
     mark: str = ""
+    opening: LedgerNote | None = None
 
     @property
     def pooled(self) -> Scores:
@@ -130,7 +166,7 @@ class Report:
     def table(self) -> str:
         """Plain text: a row a class with mean ± std, then a row an image with its Dice per class, worst first."""
         width = max(14, *(len(name) + 2 for name in (*self.classes, *(i.name for i in self.images))))
-        lines = [self.mark] if self.mark else []
+        lines = [text for text in (self.mark, str(self.opening or "")) if text]
         for first in range(0, len(self.metrics), COLUMNS):
             shown = self.metrics[first : first + COLUMNS]
             cell = max(17, *(len(metric) + 2 for metric in shown))
@@ -187,6 +223,7 @@ class Report:
         return {
             "classes": list(self.classes),
             "mark": self.mark or None,
+            "gold": None if self.opening is None else asdict(self.opening),
             "split": ONE_SPLIT,
             "metrics": list(self.metrics),
             "tolerance": self.tolerance or None,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_anneal.errors import InputError, OutputError
+from napari_anneal.errors import GoldError, InputError, OutputError
+from napari_anneal.samples.gold import gold_fingerprint
 from napari_anneal.samples.placing import why_not_written
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.leakage import Copy, find_copies, merge_copies, sample_name
@@ -32,6 +33,7 @@ def plan_to_dict(plan: SplitPlan, samples: Sequence[Sample]) -> dict[str, Any]:
         "format": FORMAT,
         "folds": [{"train": [names[i] for i in f.train], "val": [names[i] for i in f.val]} for f in plan.folds],
         "gold": [names[i] for i in plan.gold],
+        "gold_images": {names[i]: gold_fingerprint(samples[i]) for i in plan.gold},
         "groups": {name: sample.group for name, sample in zip(names, samples, strict=True)},
         "warnings": list(plan.report.warnings),
     }
@@ -77,6 +79,8 @@ def read_plan(
     InputError
         No such file, no plan, a name that no sample has, a sample on both sides of a fold or in a fold and gold, or a
         group (or copies of one image) on both sides.
+    GoldError
+        A gold image is not the one that was set aside.
     """
     path = Path(path)
     try:
@@ -92,13 +96,20 @@ def read_plan(
             raise ValueError(raw["format"])
         given = [(list(map(str, f["train"])), list(map(str, f["val"]))) for f in raw["folds"]]
         gold_names = list(map(str, raw["gold"]))
-    except (KeyError, TypeError, ValueError) as error:
+        gold_images = {str(name): str(digest) for name, digest in raw.get("gold_images", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a split as 'napari-anneal split --out' writes it; make it again.") from error
     for name in (*(n for pair in given for side in pair for n in side), *gold_names):
         if name not in index:
             raise InputError(
                 f"{path.name} names the image {name!r}, which is not among these {len(samples)} samples; make the "
                 "split anew, or put the image back."
+            )
+    for name, digest in gold_images.items():
+        if name in index and gold_fingerprint(samples[index[name]]) != digest:
+            raise GoldError(
+                f"{name!r} is not the image that {path.name} set aside as gold: its pixels were changed since; restore "
+                "the image."
             )
     folds = tuple(Fold(*(tuple(sorted({index[n] for n in side})) for side in pair)) for pair in given)
     gold = tuple(sorted({index[n] for n in gold_names}))

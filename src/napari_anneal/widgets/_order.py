@@ -162,13 +162,13 @@ def again(order: Order, record: RunRecord) -> Order:
     from napari_anneal.models.bundle import read_card
     from napari_anneal.training.provenance import stream_from_data
     from napari_anneal.training.run_facts import read_facts
-    from napari_anneal.training.runs import read_recipe, split_of
+    from napari_anneal.training.runs import read_recipe, split_of, start_named
 
     facts, recipe = read_facts(record.path), read_recipe(record.path)
     given = facts.start_given
     changes: dict[str, Any] = {
         "given": recipe,
-        "start": order.start if not given else None if given == "scratch" else given,
+        "start": start_named(given) if given else order.start,
         "colours": recipe.colours or facts.colours,
         "out": free_folder(order.out.parent, record.path.name),
         "controls": False,

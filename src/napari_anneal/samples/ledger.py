@@ -2,12 +2,13 @@
 
 One JSON object a line; each holds the hash of the line before it and a hash of itself, so that a line that was edited,
 left out or put in breaks the chain. A chain alone does not show that its end was cut off, or that the file is gone.
-So the number of lines and the last hash are also kept elsewhere, in *anchors*: a file beside the ledger, and one in
-the folder of every model that has opened gold.
+So the number of lines and the last hash are also kept elsewhere: in *anchors* (a file beside the ledger, and one in the
+folder of every model that has opened gold), in the folder's ``gold.json``, and in the card of every model that was
+trained while gold was locked.
 
-What this cannot show: that somebody deleted the ledger and all of its anchors, or wrote all of them anew. It guards
-against mistakes and temptation, not against forgery; for that, publish the last hash, or keep the ledger under version
-control.
+What this cannot show: that somebody deleted the ledger and everything that remembers it, or wrote all of it anew. It
+guards against mistakes and temptation, not against forgery; for that, publish the last hash, or keep the ledger under
+version control.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from napari_anneal.errors import LedgerError, OutputError
 from napari_anneal.samples.lock_file import lock_file
 from napari_anneal.samples.placing import why_not_written
 
-__all__ = ["Entry", "append_entry", "read_ledger"]
+__all__ = ["Entry", "LedgerState", "append_entry", "read_ledger"]
 
 FIRST = "0" * 64
 
@@ -50,20 +51,30 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Anchor:
-    """What is remembered of a ledger: its first hash, name, length, last hash, and the gold images it tells of."""
+class LedgerState:
+    """What is remembered of a ledger: its first hash, file name, length, last hash, and gold images it tells of."""
 
     first: str
     ledger: str
     count: int
     head: str
-    images: tuple[str, ...]
+    images: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], entries: Sequence[Entry]) -> LedgerState | None:
+        """The state of a ledger with these lines; ``None`` without one."""
+        if not entries:
+            return None
+        return cls(entries[0].hash, Path(path).name, entries[-1].number, entries[-1].hash)
 
 
 def read_ledger(
-    path: str | os.PathLike[str], anchors: Sequence[str | os.PathLike[str]] = (), images: Collection[str] = ()
+    path: str | os.PathLike[str],
+    anchors: Sequence[str | os.PathLike[str]] = (),
+    images: Collection[str] = (),
+    remembered: Mapping[str, Sequence[LedgerState]] | None = None,
 ) -> tuple[Entry, ...]:
-    """Read a ledger and check its chain, against its own anchor and those given.
+    """Read a ledger and check its chain, against its own anchor and all that is remembered elsewhere.
 
     A last line that a power failure cut off, before any anchor knew of it, is passed over.
 
@@ -76,6 +87,8 @@ def read_ledger(
     images
         Fingerprints of the gold images in question: an anchor that knows them from another ledger shows that this one
         was put in its place.
+    remembered
+        By what remembers it (a name for messages): states of ledgers, as anchors hold them.
 
     Raises
     ------
@@ -84,12 +97,14 @@ def read_ledger(
     """
     path = Path(path)
     own = _read_anchor(_beside(path))
-    others = [(anchor, known) for anchor in map(Path, anchors) for known in _read_anchor(anchor).values()]
+    others = [(str(anchor), known) for anchor in map(Path, anchors) for known in _read_anchor(anchor).values()]
+    others += [(where, known) for where, states in (remembered or {}).items() for known in states]
+    beside = str(_beside(path))
     if not path.exists():
-        remembered = [(_beside(path), known) for known in own.values()]
-        remembered += [(a, known) for a, known in others if set(images) & set(known.images)]
-        if remembered:
-            anchor, known = remembered[0]
+        missed = [(beside, known) for known in own.values()]
+        missed += [(where, known) for where, known in others if set(images) & set(known.images)]
+        if missed:
+            anchor, known = missed[0]
             raise LedgerError(
                 f"the ledger {path} is gone, though {anchor} knows of {known.count} lines in {known.ledger}; restore "
                 "it from a copy, or name the ledger that was used before."
@@ -103,18 +118,18 @@ def read_ledger(
     for number, line in enumerate(lines[:-1], start=1):
         entries.append(_parsed(line, number, entries[-1] if entries else None, path))
     first = entries[0].hash if entries else ""
-    for anchor, known in [*((_beside(path), known) for known in own.values()), *others]:
-        if known.first == first or anchor == _beside(path):
+    for anchor, known in [*((beside, known) for known in own.values()), *others]:
+        if known.first == first or anchor == beside:
             _compare(entries, known, anchor, path)
         elif set(images) & set(known.images):
             raise LedgerError(
-                f"{anchor} remembers that this gold was opened before, in {known.ledger}, of which the ledger {path} "
+                f"{anchor} remembers this gold from {known.count} lines in {known.ledger}, of which the ledger {path} "
                 "knows nothing; restore it from a copy, or name the ledger that was used before."
             )
     return tuple(entries)
 
 
-def _compare(entries: Sequence[Entry], known: _Anchor, anchor: Path, path: Path) -> None:
+def _compare(entries: Sequence[Entry], known: LedgerState, anchor: str, path: Path) -> None:
     """Hold the entries against what an anchor knows of them."""
     if known.count > len(entries):
         raise LedgerError(
@@ -133,12 +148,13 @@ def append_entry(
     record: dict[str, Any],
     anchors: Sequence[str | os.PathLike[str]] = (),
     images: Collection[str] = (),
+    remembered: Mapping[str, Sequence[LedgerState]] | None = None,
 ) -> Entry:
     """Check the ledger, add a line, and tell the anchors; the line is on the disk when this returns.
 
     Parameters
     ----------
-    path, anchors, images
+    path, anchors, images, remembered
         As for `read_ledger`; ledger and anchors are created where they do not exist.
     record
         What the line says: plain JSON data.
@@ -157,7 +173,7 @@ def append_entry(
         raise OutputError(f"{path.parent} cannot be created ({why_not_written(error)}); choose another.") from error
     busy = f"another process is writing to the ledger {path}; try again in a moment."
     with lock_file(path.with_name(f".{path.name}.lock"), busy):
-        entries = read_ledger(path, anchors, images)
+        entries = read_ledger(path, anchors, images, remembered)
         entry = Entry.after(entries[-1] if entries else None, record)
         length = sum(len(e.line().encode()) + 1 for e in entries)
         try:
@@ -198,14 +214,14 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.head")
 
 
-def _read_anchor(anchor: Path) -> dict[str, _Anchor]:
+def _read_anchor(anchor: Path) -> dict[str, LedgerState]:
     """What an anchor knows, by the first hash of each ledger; a model may have opened several gold sets."""
     if not anchor.exists():
         return {}
     try:
         raw = json.loads(anchor.read_text(encoding="utf-8"))
         return {
-            first: _Anchor(first, str(k["ledger"]), int(k["count"]), str(k["head"]), tuple(map(str, k["images"])))
+            first: LedgerState(first, str(k["ledger"]), int(k["count"]), str(k["head"]), tuple(map(str, k["images"])))
             for first, k in raw.items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -216,7 +232,7 @@ def _write_anchor(anchor: Path, ledger: Path, first: str, entry: Entry, images: 
     """Replace what an anchor knows of this ledger: the old file or the new one, never half of one."""
     known = _read_anchor(anchor)
     before = known[first].images if first in known else ()
-    known[first] = _Anchor(first, ledger.name, entry.number, entry.hash, tuple(sorted({*before, *images})))
+    known[first] = LedgerState(first, ledger.name, entry.number, entry.hash, tuple(sorted({*before, *images})))
     told = {k: {"ledger": a.ledger, "count": a.count, "head": a.head, "images": a.images} for k, a in known.items()}
     partial = anchor.with_name(f".{anchor.name}.partial")
     try:
