@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_anneal.augmentation import AugmentationRecipe, match_noise
+from napari_anneal.augmentation import AugmentationRecipe, low_dose, match_noise
 from napari_anneal.errors import InputError
+from napari_anneal.synthesis.transfer.noise import Noise
 
 
 def grains(seed: int, side: int = 384) -> np.ndarray:
@@ -60,7 +61,8 @@ def test_a_low_dose_is_said_and_turned_into_shot_noise_and_a_high_one_is_not():
 
 def test_a_clean_image_gets_no_noise():
     found = match_noise([grains(0)])
-    assert found[:2] == (None, None)
+    assert found[:3] == (None, None, None)
+    assert "sharper than half a pixel" in found.remarks[0]
     recipe = AugmentationRecipe(**found.settings)
     assert recipe.poisson == recipe.gaussian_noise == 0
 
@@ -74,6 +76,61 @@ def test_several_images_span_the_range_and_colour_is_measured_by_channel():
     assert high == pytest.approx(0.08 / unit_span(loud), rel=0.1)
     colour = np.stack([grains(2) + rng.normal(0, 0.05, (384, 384)) for _ in range(3)], -1)
     assert match_noise([colour]).gaussian_noise_std[1] == pytest.approx(0.05 / unit_span(colour), rel=0.1)
+
+
+def test_low_dose_is_a_function_of_the_measured_noise_alone():
+    few = low_dose([Noise(0.01, 1 / 400), Noise(0.02, 1 / 30)])
+    assert few.counts == pytest.approx(30)
+    assert "about 30 counts per pixel" in few.sentence
+    recipe = AugmentationRecipe(**few.settings)
+    assert recipe.poisson_counts == (30, 1600)  # the noisiest, and half the deviation of the cleanest
+    assert low_dose([Noise(0.1, 1 / 101)]) is None
+    assert low_dose([Noise(0.1, 0.0)]) is None
+    assert low_dose([]) is None
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+@pytest.mark.parametrize("std", [0.02, 0.08])
+def test_blur_and_noise_of_one_image_are_told_apart(sigma, std):
+    image = ndimage.gaussian_filter(grains(1), sigma) + np.random.default_rng(0).normal(0, std, (384, 384))
+    found = match_noise([100 + 3000 * image])
+    assert found.blur_sigma_px[1] == pytest.approx(sigma, rel=0.1)
+    assert found.blur_sigma_px[0] == pytest.approx(found.blur_sigma_px[1] / 2)
+    assert found.gaussian_noise_std[1] == pytest.approx(std / unit_span(image), rel=0.1)
+    assert AugmentationRecipe(**found.settings).blur_sigma_px == found.blur_sigma_px
+    assert found.remarks == ()
+    assert "blur" in str(found)
+
+
+def test_the_range_of_blur_spans_the_images_and_one_without_edges_is_named():
+    rng = np.random.default_rng(0)
+    images = [ndimage.gaussian_filter(grains(2), s) + rng.normal(0, 0.02, (384, 384)) for s in (1.0, 3.0)]
+    found = match_noise([*images, rng.normal(0, 1, (384, 384))])
+    assert found.blur_sigma_px == pytest.approx((0.5, 3.0), rel=0.1)
+    assert found.blurs[2].sigma_px is None
+    (remark,) = found.remarks
+    assert "image 3" in remark
+    assert "too few clear edges" in remark
+
+
+def test_blur_that_cannot_be_told_leaves_the_recipe_as_it_was():
+    found = match_noise([np.random.default_rng(0).normal(0, 1, (128, 128))])
+    assert found.blur_sigma_px is None
+    assert not {"blur", "blur_sigma_px"} & set(found.settings)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1.5])
+def test_noise_that_was_smoothed_a_little_is_still_found_within_10_percent_and_that_is_said(sigma):
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).normal(0, 1, (384, 384)), 0.5)
+    image = ndimage.gaussian_filter(grains(1), sigma) + 0.05 * noise / noise.std()
+    found = match_noise([image])
+    assert found.gaussian_noise_std[1] == pytest.approx(0.05 / unit_span(image), rel=0.1)
+    assert "this was allowed for" in found.remarks[0]
+
+
+def test_noise_smoothed_so_much_that_it_is_underestimated_is_called_so():
+    noise = ndimage.gaussian_filter(np.random.default_rng(5).normal(0, 1, (384, 384)), 0.9)
+    assert "stronger than was measured" in match_noise([grains(1) + 0.05 * noise / noise.std()]).remarks[0]
 
 
 @pytest.mark.parametrize("images", [[], [np.zeros((128, 128))], [np.eye(20, 200)], [np.ones((3, 80, 80))]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_anneal.augmentation.detector import MatchedNoise, match_noise
+from napari_anneal.augmentation.detector import LowDose, MatchedNoise, low_dose, match_noise
 from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms, legal
 from napari_anneal.augmentation.pipeline import Augmenter
 from napari_anneal.augmentation.recipe import AugmentationRecipe
@@ -11,9 +11,11 @@ __all__ = [
     "SAMPLE_KINDS",
     "AugmentationRecipe",
     "Augmenter",
+    "LowDose",
     "MatchedNoise",
     "SampleKind",
     "illegal_transforms",
     "legal",
+    "low_dose",
     "match_noise",
 ]
