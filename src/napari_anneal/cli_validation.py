@@ -185,13 +185,7 @@ def calibrate(
         found = fit(loaded, samples, plan, fold - 1, progress=advance)
     calibrated = loaded.calibrated(found.temperature)
     path = calibrated.save(out)
-    result = {
-        "model": str(path),
-        "temperature": calibrated.card.temperature,
-        "images": list(found.images),
-        "before": {**found.before.to_dict(), "nll": found.nll_before},
-        "after": {**found.after.to_dict(), "nll": found.nll_after},
-    }
+    result = {**found.to_dict(), "model": str(path), "temperature": calibrated.card.temperature}
     answer(json_, result, f"{found}\ncalibrated model written to {path}")
 
 

@@ -101,7 +101,8 @@ def test_a_chain_reads_as_one_line():
     assert described(chain) == "ImageNet (timm/resnet34) → synthetic (seed 7) → real (a, b, c, d …)"
 
 
-def test_another_card_leaves_weights_and_sample_as_they_are(saved, card):
+def test_another_card_leaves_weights_sample_and_what_lies_beside_them_as_they_are(saved, card):
+    (saved / "gold-openings.json").write_text("{}")
     before = {p.name: p.read_bytes() for p in saved.iterdir()}
     replace_card(saved, BundleCard(architecture=card.architecture, classes=card.classes, name="new"))
     after = {p.name: p.read_bytes() for p in saved.iterdir()}

@@ -88,7 +88,9 @@ def save_bundle(
 
 
 def replace_card(path: str | os.PathLike[str], card: BundleCard) -> None:
-    """Give a bundle folder another card (what was measured after it was saved); weights and sample stay as they are.
+    """Give a bundle folder another card (what was measured after it was saved); everything else stays as it is.
+
+    That goes for files beside those of the bundle, too, such as what is remembered of gold.
 
     Raises
     ------
@@ -99,7 +101,12 @@ def replace_card(path: str | os.PathLike[str], card: BundleCard) -> None:
     """
     path = Path(path)
     files = _read_checked(path, (WEIGHTS, CARD, SAMPLE))
-    _write(_with_sums(files | {CARD: _card_text(card)}), path)
+    del files[SUMS]
+    try:
+        beside = {file.name: file.read_bytes() for file in path.iterdir() if file.name not in MAX_BYTES}
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({why_not_written(error)}), so its card stays as it is.") from error
+    _write(beside | _with_sums(files | {CARD: _card_text(card)}), path)
 
 
 def _write(files: dict[str, bytes], path: Path) -> None:

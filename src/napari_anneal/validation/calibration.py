@@ -6,7 +6,7 @@ model is calibrated, of the pixels with confidence 0.8 four in five are right. P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,16 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.splits import SplitPlan
 
-__all__ = ["BINS", "Calibration", "Reliability", "calibrate", "fit_temperature", "reliability", "with_temperature"]
+__all__ = [
+    "BINS",
+    "Calibration",
+    "Reliability",
+    "calibrate",
+    "calibration_of",
+    "fit_temperature",
+    "reliability",
+    "with_temperature",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -117,6 +126,15 @@ class Calibration:
     nll_before: float
     nll_after: float
     images: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and names for JSON."""
+        return {
+            "temperature": self.temperature,
+            "images": list(self.images),
+            "before": {**self.before.to_dict(), "nll": self.nll_before},
+            "after": {**self.after.to_dict(), "nll": self.nll_after},
+        }
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -237,20 +255,39 @@ def calibrate(
         raise InputError(f"there is no fold {fold} in this plan; it has {len(plan.folds)}, counted from 0.")
     chosen = plan.folds[fold].val
     _check_only_validation(samples, plan, fold)
-    parts: list[tuple[npt.NDArray[np.int64], FloatArray]] = []
-    for done, index in enumerate(chosen, start=1):
-        sample = samples[index]
-        chances = model.segment(sample.image, axes=sample.axes, probabilities=True).probabilities
-        for painted in sample.painted_slices():
-            plane = chances if painted.z is None else chances[:, painted.z]
-            classes, columns = _painted(painted.labels, plane)
-            parts.append((classes, columns))
-        if progress is not None:
-            progress(done, len(chosen))
-    if not parts:
-        raise InputError(f"nothing is painted on the validation images of fold {fold}; paint them first.")
-    labels = np.concatenate([classes for classes, _ in parts]) + 1
-    chances = np.concatenate([columns for _, columns in parts], axis=1)
+
+    def parts() -> Iterator[tuple[Any, Any]]:
+        for done, index in enumerate(chosen, start=1):
+            sample = samples[index]
+            chances = model.segment(sample.image, axes=sample.axes, probabilities=True).probabilities
+            for painted in sample.painted_slices():
+                yield painted.labels, chances if painted.z is None else chances[:, painted.z]
+            if progress is not None:
+                progress(done, len(chosen))
+
+    return calibration_of(parts(), [samples[i].name or f"image {i + 1}" for i in chosen])
+
+
+def calibration_of(parts: Iterable[tuple[Any, Any]], images: Iterable[str]) -> Calibration:
+    """The temperature for some labels and probabilities, and the reliability before and after.
+
+    Parameters
+    ----------
+    parts
+        Labels and probabilities, each as for `reliability`; only their painted pixels are kept in memory.
+    images
+        Names of the images that they are of.
+
+    Raises
+    ------
+    InputError
+        Nothing is painted, or as `fit_temperature`.
+    """
+    painted = [_painted(labels, chances) for labels, chances in parts]
+    if not sum(len(classes) for classes, _ in painted):
+        raise InputError("nothing is painted on the validation images, so there is no temperature to fit; paint them.")
+    labels = np.concatenate([classes for classes, _ in painted]) + 1
+    chances = np.concatenate([columns for _, columns in painted], axis=1)
     step = -(-labels.size // MAX_PIXELS)
     temperature = fit_temperature(labels[::step], chances[:, ::step])
     repaired = with_temperature(chances.astype(np.float32), temperature)
@@ -261,7 +298,7 @@ def calibrate(
         reliability(labels, repaired),
         _nll(np.log(np.maximum(chances, tiny)), labels - 1),
         _nll(np.log(np.maximum(repaired, tiny, dtype=np.float64)), labels - 1),
-        tuple(samples[i].name or f"image {i + 1}" for i in chosen),
+        tuple(images),
     )
 
 

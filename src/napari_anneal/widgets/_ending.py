@@ -27,7 +27,11 @@ BAD = ("diverged", "disk full")
 
 @dataclass(frozen=True)
 class Ending:
-    """Shown when a run is over. ``warnings`` stand out among the sentences; ``first`` come before all of them."""
+    """Shown when a run is over.
+
+    ``warnings`` stand out among the sentences; ``first`` come before all of them. ``models``: the runs, by the names of
+    their models in this session, that were judged by what the form says; of a cascade the last one.
+    """
 
     status: str
     mood: str
@@ -36,6 +40,7 @@ class Ending:
     warnings: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    models: tuple[tuple[str, Run], ...] = ()
 
 
 def ending_of(done: Run | Cascade | ControlledRun | CrossValidation, notices: Sequence[str]) -> Ending:
@@ -61,10 +66,11 @@ def without(texts: Sequence[str], said: str) -> tuple[str, ...]:
 
 def _of_run(run: Run, notices: Sequence[str]) -> Ending:
     name = _offer(run)
+    models = ((name, run),)
     where = f" Saved in {run.out}." if run.out is not None else ""
     status = f"{_how(run)}: “{name}” is ready in Segment{_score(run)} ({clock(run.seconds)} min).{where}"
     report, warnings = found_in(run.out)
-    return Ending(status, _mood(run), run.out, report, warnings, tuple(notices))
+    return Ending(status, _mood(run), run.out, report, warnings, tuple(notices), models=models)
 
 
 def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
@@ -72,7 +78,8 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     from napari_anneal.training.runs import REPORT
 
     last = cascade.runs[-1]
-    lines = [f"“{_offer(run, arrow)}”{_score(run)}" for arrow, run in zip(cascade.names, cascade.runs, strict=False)]
+    names = [_offer(run, arrow) for arrow, run in zip(cascade.names, cascade.runs, strict=False)]
+    lines = [f"“{name}”{_score(run)}" for name, run in zip(names, cascade.runs, strict=True)]
     where = f" Saved in {cascade.out}." if cascade.out is not None else ""
     seconds = sum(run.seconds for run in cascade.runs)
     how = _how(last) if last.reason not in REASONS else REASONS[last.reason].partition(";")[0]
@@ -82,7 +89,8 @@ def _of_cascade(cascade: Cascade, notices: Sequence[str]) -> Ending:
     if cascade.out is not None and (cascade.out / REPORT).is_file():
         report = cascade.out / REPORT
     first = (*kept, f"{cascade.lineage}.")
-    return Ending(status, _mood(last), cascade.out, report, warnings, tuple(notices), first)
+    models = ((names[-1], last),) if len(names) == len(cascade.names) else ()
+    return Ending(status, _mood(last), cascade.out, report, warnings, tuple(notices), first, models)
 
 
 def _of_folds(done: CrossValidation, notices: Sequence[str]) -> Ending:
@@ -103,7 +111,8 @@ def _of_folds(done: CrossValidation, notices: Sequence[str]) -> Ending:
         f"Dice over {folds}, on groups never trained on: {figures}. {ready} ready in Segment "
         f"({clock(seconds)} min).{where}"
     )
-    return Ending(status, "good", None if out is None else out.parent, None, (), tuple(notices))
+    models = tuple(zip(names, done.runs, strict=True))
+    return Ending(status, "good", None if out is None else out.parent, None, (), tuple(notices), models=models)
 
 
 def _offer(run: Run, arrow: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._calibration_panel import CalibrationStep
 from napari_anneal.widgets._class_table import class_names, count_all
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC
 from napari_anneal.widgets._draft import Draft
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from napari_anneal.synthesis import SyntheticStream
     from napari_anneal.training import Cascade, ControlledRun, CrossValidation, FineTuneRecipe, Run, RunControl
     from napari_anneal.training.runs import RunRecord
-    from napari_anneal.validation import SplitPlan
+    from napari_anneal.validation import Calibration, SplitPlan
 
 __all__ = ["STREAM_COLOURS", "Order", "again", "free_folder", "is_of_stream"]
 
@@ -82,20 +83,53 @@ class Order:
         }
         if self.data == CASCADE:
             first, then = self._recipe(of_stream=True), self._recipe(of_stream=False)
-            plan = self.plan if self.split is None else self.split.plan(self.samples)
-            done = cascade(self.samples, plan, then, first, self.stream, **common)
+            done = cascade(self.samples, self._plan(), then, first, self.stream, **common)
             return dataclasses.replace(done, runs=tuple(map(_at_full_speed, done.runs)))
-        source = self.stream if self.stream is not None else self.samples
-        plan = self.plan
-        if self.split is not None and self.stream is None and self.given is None:
-            plan = self.split.plan(self.samples)
-            if plan is not None and self.split.kind == ALL_FOLDS:
-                return self._cross_validate(plan, report, cancel)
+        source, plan = self._source, self._plan()
+        if plan is not None and self._every_fold:
+            return self._cross_validate(plan, report, cancel)
         recipe = self.given or self._recipe(of_stream=self.stream is not None)
         if self.controls:
             compared = fine_tune_with_controls(source, plan, recipe, **common)
             return dataclasses.replace(compared, run=_at_full_speed(compared.run))
         return _at_full_speed(fine_tune(source, plan, recipe, control=self.control, **common))
+
+    @property
+    def _source(self) -> list[Sample] | SyntheticStream:
+        """What is learned from; of a cascade, by its last arrow."""
+        return self.samples if self.stream is None or self.data == CASCADE else self.stream
+
+    @property
+    def _every_fold(self) -> bool:
+        return self.data == IMAGES and self.given is None and self.split is not None and self.split.kind == ALL_FOLDS
+
+    def _plan(self) -> SplitPlan | None:
+        """Who trains and who judges: of an earlier run, as it did; ``None``: a fifth is held out."""
+        if self.given is not None or self.split is None or self._source is self.stream:
+            return self.plan
+        return self.split.plan(self.samples)
+
+    def calibrate(
+        self, models: Sequence[tuple[str, Run]], report: Callable[[Any], None], cancel: threading.Event
+    ) -> list[tuple[str, Run, Calibration]] | None:
+        """Calibrate the models of this order on what judged them, on the worker's thread; ``None``: cancelled."""
+        from napari_anneal.training.calibrating import calibrate_run
+        from napari_anneal.validation import SplitPlan
+
+        whole, found = self._plan(), []
+        for number, (name, run) in enumerate(models):
+            plan = whole
+            if whole is not None and self._every_fold:
+                plan = SplitPlan((whole.folds[number],), whole.gold, whole.report)
+
+            def tell(done: int, total: int, before: int = number) -> None:
+                report(CalibrationStep(before * total + done, total * len(models)))
+
+            done = calibrate_run(run, self._source, plan, progress=tell, cancel=cancel)
+            if done is None:
+                return None
+            found.append((name, *done))
+        return found
 
     def _cross_validate(
         self, plan: SplitPlan, report: Callable[[Any], None], cancel: threading.Event
@@ -128,9 +162,8 @@ class Order:
             done += 1
             report(SweepStep(rate, loss, done, SWEEP_STEPS))
 
-        source = self.stream if of_stream else self.samples
-        plan = None if of_stream or self.split is None else self.split.plan(self.samples)
-        return Swept(recipe, find_rate(source, plan, recipe, self.start, steps=SWEEP_STEPS, cancel=cancel, watch=tell))
+        curve = find_rate(self._source, self._plan(), recipe, self.start, steps=SWEEP_STEPS, cancel=cancel, watch=tell)
+        return Swept(recipe, curve)
 
     def _recipe(self, of_stream: bool) -> FineTuneRecipe:
         """Recipe of the run on the stream, or on the images."""

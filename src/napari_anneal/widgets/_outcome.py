@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QDesktopServices, QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
@@ -16,10 +16,22 @@ __all__ = ["Outcome", "open_path"]
 # More height than this would take the curves out of view; the rest is there by scrolling.
 HIGHEST = 116
 SCROLL_BAR = 14
+CALIBRATE_TIP = (
+    "Make the model's probabilities mean what they say: fit a temperature on the validation pixels of this run, and on "
+    "nothing else, show how sure and how right it is before and after, and keep it in the model. No label changes."
+)
 
 
 class Outcome(QWidget):
-    """Sentences about a run and what there is to open; hidden until there is something to say."""
+    """Sentences about a run and what there is to do with it; hidden until there is something to say.
+
+    Signals
+    -------
+    calibrate_pressed
+        The probabilities of the run's models are to be calibrated.
+    """
+
+    calibrate_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,9 +56,13 @@ class Outcome(QWidget):
         self.open_folder = QPushButton("Show folder")
         self.open_folder.setToolTip("The folder with the model, the history, the recipe and the report of this run.")
         self.open_folder.clicked.connect(lambda: open_path(self.folder))
+        self.calibrate = QPushButton("Calibrate")
+        self.calibrate.setToolTip(CALIBRATE_TIP)
+        self.calibrate.clicked.connect(self.calibrate_pressed)
         row = QHBoxLayout()
         row.addWidget(self.open_report)
         row.addWidget(self.open_folder)
+        row.addWidget(self.calibrate)
         layout.addLayout(row)
         self.clear()
 
@@ -67,8 +83,9 @@ class Outcome(QWidget):
         self._scroll.setVisible(bool(said))
         self.open_report.setVisible(ending.report is not None)
         self.open_folder.setVisible(ending.folder is not None)
+        self.calibrate.setVisible(bool(ending.models))
         self._fit()
-        self.setVisible(bool(said) or ending.folder is not None)
+        self.setVisible(bool(said or ending.models) or ending.folder is not None)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """As high as the sentences need at this width, within bounds."""

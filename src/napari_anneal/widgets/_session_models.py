@@ -28,6 +28,11 @@ class SessionModels(QObject):
         self.changed.emit(free)
         return free
 
+    def replace(self, name: str, model: Any) -> None:
+        """Keep another model under a name that is known."""
+        self._models[name] = model
+        self.changed.emit(name)
+
     def names(self) -> tuple[str, ...]:
         """Names, newest first."""
         return tuple(reversed(self._models))

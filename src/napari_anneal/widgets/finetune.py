@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._calibrating import Calibrating
 from napari_anneal.widgets._chosen_pairs import chosen_pairs
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
@@ -91,12 +92,15 @@ class FineTuneWidget(Form):
         self.body.addWidget(self.view, 1)
         self.fold_table = FoldTable()
         self.body.addWidget(self.fold_table)
+        self.calibrating = Calibrating(self, self._launch_alone)
+        self.body.addWidget(self.calibrating.panel)
         self.runs = RunsPanel(lambda: Path(self.folder.text()).expanduser())
         self.runs_fold = fold("Runs", self.runs, "Runs in the folder where models are saved: compare, run again, use.")
         self.runs_fold.toggled.connect(self._on_runs_fold)
         self.body.addWidget(self.runs_fold)
         self.outcome = Outcome()
         self.bar.layout().addWidget(self.outcome)
+        self.outcome.calibrate_pressed.connect(lambda: self.guarded(self.calibrating.run))
         self._notices: list[str] = []
         self.data.changed.connect(self._show_source)
         self.pairs.changed.connect(self._on_pairs)
@@ -135,6 +139,7 @@ class FineTuneWidget(Form):
         self.plan.sweep_pressed.connect(lambda: self.guarded(self._sweep))
         self.plan.sweep.accepted.connect(self.choice.change_rates)
         self.job.events.connect(self._on_sweep)
+        self.job.events.connect(self.calibrating.listen)
         for changed in (self.preset, self.optimizer):
             changed.currentIndexChanged.connect(self.plan.sweep.clear)
         self.plan.edited.connect(self.choice.change_rate)
@@ -316,6 +321,7 @@ class FineTuneWidget(Form):
 
     def _carry_out(self, order: Order) -> None:
         self.outcome.clear()
+        self.calibrating.begin(order)
         self.fold_table.setVisible(False)
         self.view.begin(order, self._notices)
         self._launch_alone(order.carry_out, self._trained, "Preparing the run …")
@@ -365,6 +371,7 @@ class FineTuneWidget(Form):
         ending = ending_of(done, self.view.notices)
         self.bar.say(ending.status, ending.mood)
         self.outcome.show_outcome(ending)
+        self.calibrating.offer(ending.models)
         self.view.come_into_view()
 
     def _on_ended(self) -> None:
