@@ -1,4 +1,4 @@
-"""The same jobs from a terminal: ``napari-anneal synthesize | check | split | train | cross-validate | segment | …``.
+"""The same jobs from a terminal: ``napari-anneal synthesize | check | split | augment | train | segment | …``.
 
 Every command takes ``--json`` (one JSON object as the last line of standard output), returns 0 on success and 2 on bad
 input with one plain sentence on standard error, and shows progress on standard error only when that is a terminal.
@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from napari_anneal import __version__
+from napari_anneal.cli_augment import augment
 from napari_anneal.cli_cascade import cascade
 from napari_anneal.cli_data import check, split
 from napari_anneal.cli_runs import report, runs
@@ -128,6 +129,7 @@ def synthesize(
 
 app.command()(check)
 app.command()(split)
+app.command()(augment)
 app.command()(train)
 app.command("cross-validate")(cross_validate)
 app.command()(runs)

@@ -88,7 +88,7 @@ def evaluate(
         print(opening.sentence, file=sys.stderr)
         _hand_out(opening.report, found, text, csv, opening.page, json_)
         return
-    free = _not_gold(painted)
+    free = [sample for sample in _not_gold(painted) if not sample.copy_of]
     chosen = [s for s in free if not groups or s.group in groups]
     if not chosen:
         refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")

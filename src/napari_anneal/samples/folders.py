@@ -1,13 +1,14 @@
 """A folder of images and labels → samples: ``images/`` + ``labels/`` (or ``masks/``) + optional ``groups.csv``.
 
 An image and its labels have the same name, whatever their extensions. ``groups.csv`` has the columns ``image`` (with
-or without extension) and ``group``; other columns are ignored.
+or without extension) and ``group``, and perhaps ``augmented_from``, which names the image that this one is an augmented
+copy of; other columns are ignored.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from napari_anneal.samples.gold_folder import lock_gold
 from napari_anneal.samples.image_files import is_readable, natural_order, read_image, stem
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["Listing", "Problem", "list_folder", "read_listed", "read_samples"]
+__all__ = ["COPY_COLUMN", "Listing", "Problem", "list_folder", "read_listed", "read_samples"]
 
 JUNK = {"thumbs.db", "desktop.ini"}
+# Of groups.csv, in files that hold augmented copies.
+COPY_COLUMN = "augmented_from"
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a data set by their names without extension, the groups of the images, and what is wrong."""
+    """The files of a data set by their names without extension, the groups of the images, what is wrong, and which
+    images are augmented copies, and of which.
+    """
 
     images: dict[str, Path]
     labels: dict[str, Path]
     groups: dict[str, str]
     problems: tuple[Problem, ...]
+    originals: dict[str, str] = field(default_factory=dict)
 
 
 def read_samples(folder: str | Path) -> list[Sample]:
@@ -95,8 +101,8 @@ def list_folder(folder: str | Path) -> Listing:
             "labels/."
         )
         problems.append(Problem("no labels", sentence))
-    groups = _read_groups(folder / "groups.csv", images, problems)
-    return Listing(images, labels, groups, tuple(problems))
+    groups, originals = _read_groups(folder / "groups.csv", images, problems)
+    return Listing(images, labels, groups, tuple(problems), originals)
 
 
 def read_listed(listing: Listing, name: str) -> Sample:
@@ -109,7 +115,8 @@ def read_listed(listing: Listing, name: str) -> Sample:
     """
     image, axes, spacing = read_image(listing.images[name])
     painted = _read_labels(listing.labels[name]) if name in listing.labels else None
-    return Sample(image, painted, listing.groups.get(name, ""), spacing, name, axes)
+    original = listing.originals.get(name, "")
+    return Sample(image, painted, listing.groups.get(name, ""), spacing, name, axes, copy_of=original)
 
 
 def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
@@ -151,10 +158,10 @@ def _read_labels(path: Path) -> Any:
     return labels
 
 
-def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -> dict[str, str]:
-    """Group of every image named in ``groups.csv``; no file, no groups."""
+def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, str], dict[str, str]]:
+    """Group of every image named in ``groups.csv``, and the original of every copy; no file, no groups."""
     if not path.exists():
-        return {}
+        return {}, {}
 
     def wrong(kind: str, sentence: str, *names: str) -> None:
         problems.append(Problem(kind, sentence, names))
@@ -163,14 +170,15 @@ def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         wrong("groups.csv", f"{path.name} is not UTF-8 text; save it as CSV UTF-8.")
-        return {}
+        return {}, {}
     head = text.splitlines()[0] if text.strip() else ""
     rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
     columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
     if not {"image", "group"} <= set(columns):
         wrong("groups.csv", f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
-        return {}
+        return {}, {}
     groups: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for row in rows:
         image, group = ((row[columns[c]] or "").strip() for c in ("image", "group"))
         line = f"{path.name}, line {rows.line_num}"
@@ -190,6 +198,9 @@ def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -
             wrong("duplicate name", f"{line}: {image!r} is listed twice; keep one line an image.", image)
         else:
             groups[name] = group
+            original = (row[columns[COPY_COLUMN]] or "").strip() if COPY_COLUMN in columns else ""
+            if original and stem(original) != name:
+                originals[name] = original if original in images else stem(original)
     forgotten = [name for name in images if name not in groups]
     if forgotten:
         wrong(
@@ -198,7 +209,7 @@ def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -
             "may end up on both sides of a split.",
             *forgotten,
         )
-    return groups
+    return groups, originals
 
 
 def _more(names: list[str]) -> str:

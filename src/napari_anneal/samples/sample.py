@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_anneal.errors import InputError
 
-__all__ = ["PaintedSlice", "Sample"]
+__all__ = ["PaintedSlice", "Sample", "refuse_copy"]
 
 # Label 0 means "not painted": no loss, no metric and no class ever sees such a pixel.
 UNPAINTED = 0
@@ -53,6 +53,9 @@ class Sample:
         One letter an axis of the image, such as ``"ZYX"`` or ``"YXC"``; empty: guessed.
     mark
         What every report on this sample must say, such as that it was opened as gold before.
+    copy_of
+        Name of the image that this one is an augmented copy of. A copy is of its original's group whatever its own,
+        and trains, but never judges.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Sample:
     name: str = ""
     axes: str = field(default="", repr=False)
     mark: str = field(default="", repr=False)
+    copy_of: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without reading the pixels of a large image."""
@@ -134,6 +138,20 @@ class Sample:
         """One slice as ``(C, Y, X)`` in the image's dtype; pass ``slice(None)`` for a 2D image."""
         plane = np.asarray(self.image[z])
         return np.moveaxis(plane[..., :3], -1, 0) if "C" in self.axes else plane[np.newaxis]
+
+
+def refuse_copy(sample: Sample, where: str) -> None:
+    """Refuse an augmented copy where something is judged.
+
+    Raises
+    ------
+    InputError
+        The sample is one.
+    """
+    if sample.copy_of:
+        raise InputError(
+            f"{where} is an augmented copy of {sample.copy_of!r}, and copies only train and never judge; leave it out."
+        )
 
 
 def _guess_axes(image: Any, labels: Any, where: str) -> str:

@@ -22,7 +22,7 @@ BLOCK_PX = 32
 
 
 def hold_out_groups(samples: Sequence[Sample], classes: Sequence[int], seed: int) -> tuple[list[int], list[int]] | None:
-    """Choose about a fifth of the groups for validation so that training keeps every class.
+    """Choose about a fifth of the groups for validation so that training keeps every class; copies only train.
 
     Returns
     -------
@@ -31,12 +31,12 @@ def hold_out_groups(samples: Sequence[Sample], classes: Sequence[int], seed: int
     """
     painted = {i: _classes_of(sample) for i, sample in enumerate(samples) if sample.labels is not None}
     painted = {i: found for i, found in painted.items() if found}
-    if len({samples[i].group or f"\0{i}" for i in painted}) < 2:
+    if len({samples[i].group or f"\0{i}" for i in painted if not samples[i].copy_of}) < 2:
         return None
     # Copies of one image are one group, whatever their groups are called.
     keys = merge_copies(samples, find_copies(samples)).keys
     names = {i: keys[i] for i in painted}
-    groups = sorted(set(names.values()))
+    groups = sorted({names[i] for i in painted if not samples[i].copy_of})
     if len(groups) < 2:
         return None
     order = np.random.default_rng([seed, 1]).permutation(len(groups))
@@ -45,7 +45,7 @@ def hold_out_groups(samples: Sequence[Sample], classes: Sequence[int], seed: int
         chosen = {groups[order[(shift + j) % len(groups)]] for j in range(count)}
         train = [i for i in painted if names[i] not in chosen]
         if set(classes) <= set().union(*(painted[i] for i in train)):
-            return train, [i for i in painted if names[i] in chosen]
+            return train, [i for i in painted if names[i] in chosen and not samples[i].copy_of]
     return None
 
 

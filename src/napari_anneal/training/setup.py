@@ -26,7 +26,7 @@ from napari_anneal.models.starts import (
 )
 from napari_anneal.samples.gold import is_locked, lock
 from napari_anneal.samples.patches import PatchSampler, PreparedSlice, painted_tiles, prepare_slices
-from napari_anneal.samples.sample import Sample
+from napari_anneal.samples.sample import Sample, refuse_copy
 from napari_anneal.synthesis import SyntheticStream
 from napari_anneal.training.batches import SyntheticPatches
 from napari_anneal.training.holdout import hold_out_groups, hold_out_paint
@@ -193,6 +193,8 @@ def _choose(
                 f"the split names sample {beyond[0]} but {len(samples)} samples were given; make the split from these "
                 "very samples."
             )
+        for i in fold.val:
+            refuse_copy(samples[i], samples[i].name or f"sample {i}")
         return list(fold.train), list(fold.val), False
     free, said = gold_free(samples)
     notices += [said] * bool(said)
@@ -206,11 +208,16 @@ def _choose(
         held = sorted({samples[i].group or samples[i].name or f"sample {i}" for i in split[1]})
         notices.append(f"Validated on {', '.join(held)}, which the network never trains on.")
         return *split, False
+    originals = [i for i in labelled if not samples[i].copy_of]
+    if not originals:
+        raise InputError("every sample with labels is an augmented copy, and copies never judge; add the originals.")
+    if len(originals) < len(labelled):
+        notices.append("Augmented copies are left out: the paint held out from their original would be on them.")
     notices.append(
         "Validated on paint held out from the training specimen itself, so the score flatters; paint a second specimen "
         "to know better."
     )
-    return labelled, [], True
+    return originals, [], True
 
 
 def _patch_for(slices: list[PreparedSlice], wanted: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
-from napari_anneal.samples.sample import Sample
+from napari_anneal.samples.sample import Sample, refuse_copy
 from napari_anneal.validation.splits import SplitPlan
 
 __all__ = [
@@ -309,6 +309,7 @@ def _check_only_validation(samples: Sequence[Sample], plan: SplitPlan, fold: int
     for index in part.val:
         if not 0 <= index < len(samples):
             raise InputError(f"the plan names sample {index}, but there are {len(samples)}; split these very samples.")
+        refuse_copy(samples[index], samples[index].name or f"image {index + 1}")
         group = samples[index].group.strip()
         for what, indices in others.items():
             shared = [i for i in indices if i == index or (group and samples[i].group.strip() == group)]

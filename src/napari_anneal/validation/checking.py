@@ -136,6 +136,7 @@ def check_samples(
         *_pixels(samples, names),
         *_labels(samples, names, own),
         *_groups(samples, own, gold_groups),
+        *_augmented(samples, names, own),
         *_leaks(leaks, names, own, gold_groups),
     ]
     return DataCheck(samples, tuple(problems), tuple(_notes(samples, names, copies, leaks)), copies, leaks)
@@ -221,6 +222,19 @@ def _groups(samples: Sequence[Sample], own: Sequence[str], gold: set[str]) -> It
         yield Problem("gold", "every group is gold, so there is nothing to train on; take fewer groups.")
 
 
+def _augmented(samples: Sequence[Sample], names: Sequence[str], own: Sequence[str]) -> Iterator[Problem]:
+    """Augmented copies that are given another group than their original."""
+    originals = {name: own[i] for i, name in enumerate(names) if not samples[i].copy_of}
+    for sample, name, group in zip(samples, names, own, strict=True):
+        if sample.copy_of and originals.get(sample.copy_of, group) != group:
+            yield Problem(
+                "copy across groups",
+                f"{name!r} is an augmented copy of {sample.copy_of!r}, but has another group; give it that of its "
+                "original.",
+                (sample.copy_of, name),
+            )
+
+
 def _leaks(leaks: Sequence[Copy], names: Sequence[str], own: Sequence[str], gold: set[str]) -> Iterator[Problem]:
     """Copies in different groups, and those of gold images first."""
     for copy in leaks:
@@ -241,10 +255,17 @@ def _leaks(leaks: Sequence[Copy], names: Sequence[str], own: Sequence[str], gold
 def _notes(
     samples: Sequence[Sample], names: Sequence[str], copies: Sequence[Copy], leaks: Sequence[Copy]
 ) -> Iterator[Problem]:
-    """Good to know: no labels yet, no groups, no pixel sizes, copies within a group."""
+    """Good to know: no labels yet, augmented copies, no groups, no pixel sizes, copies within a group."""
     bare = [name for sample, name in zip(samples, names, strict=True) if sample.labels is None]
     if bare and len(bare) < len(samples):
         yield Problem("unlabelled", f"{_listed(bare)} {_has(bare)} no labels yet.", tuple(bare))
+    augmented = [name for sample, name in zip(samples, names, strict=True) if sample.copy_of]
+    if augmented:
+        yield Problem(
+            "augmented copies",
+            f"{len(augmented)} images are augmented copies of others; they train with their originals and never judge.",
+            tuple(augmented),
+        )
     alone = [name for sample, name in zip(samples, names, strict=True) if not sample.group.strip()]
     if alone and len(samples) > 1:
         whose = "every image counts" if len(alone) == len(samples) else f"{_listed(alone)} count"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
-from napari_anneal.samples.sample import Sample
+from napari_anneal.samples.sample import Sample, refuse_copy
 from napari_anneal.validation.calibration import Reliability, reliability
 from napari_anneal.validation.contours import check_tolerance
 from napari_anneal.validation.controls import fit_controls
@@ -70,9 +70,9 @@ def evaluate(
     Raises
     ------
     InputError
-        No samples, a sample without paint, or painted classes that the model does not have; an unknown figure, a
-        tolerance that is not positive, or one in micrometres where a sample has no spacing; controls that would be
-        fitted on what they are judged by.
+        No samples, a sample without paint or that is an augmented copy, or painted classes that the model does not
+        have; an unknown figure, a tolerance that is not positive, or one in micrometres where a sample has no spacing;
+        controls that would be fitted on what they are judged by.
     """
     if not samples:
         raise InputError("there are no samples to evaluate on; give at least one image with painted labels.")
@@ -82,6 +82,7 @@ def evaluate(
     where = [sample.name or f"image {number}" for number, sample in enumerate(samples, start=1)]
     for sample, name in zip(samples, where, strict=True):  # before the first, slow, segmentation
         _check_classes(sample, classes, name)
+        refuse_copy(sample, name)
         if tolerance_um is not None and sample.spacing is None:
             raise InputError(
                 f"{name} has no pixel size, so a tolerance of {tolerance_um:g} µm means nothing there; give its "

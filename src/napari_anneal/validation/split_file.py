@@ -11,7 +11,7 @@ from typing import Any
 from napari_anneal.errors import GoldError, InputError, OutputError
 from napari_anneal.samples.gold import gold_fingerprint
 from napari_anneal.samples.placing import why_not_written
-from napari_anneal.samples.sample import Sample
+from napari_anneal.samples.sample import Sample, refuse_copy
 from napari_anneal.validation.leakage import Copy, find_copies, merge_copies, sample_name
 from napari_anneal.validation.splits import Fold, SplitPlan, report_of
 
@@ -77,8 +77,8 @@ def read_plan(
     Raises
     ------
     InputError
-        No such file, no plan, a name that no sample has, a sample on both sides of a fold or in a fold and gold, or a
-        group (or copies of one image) on both sides.
+        No such file, no plan, a name that no sample has, a sample on both sides of a fold or in a fold and gold, an
+        augmented copy that validates, or a group (or copies of one image) on both sides.
     GoldError
         A gold image is not the one that was set aside.
     """
@@ -115,6 +115,8 @@ def read_plan(
     gold = tuple(sorted({index[n] for n in gold_names}))
     merged = merge_copies(samples, find_copies(samples) if copies is None else copies)
     for number, fold in enumerate(folds, start=1):
+        for i in fold.val:
+            refuse_copy(samples[i], f"{path.name}, fold {number}: {names[i]!r}")
         _check_fold(f"{path.name}, fold {number}", fold, gold, names, merged.keys, merged.names)
     if not folds:
         raise InputError(f"{path.name} holds no folds; make the split anew.")

@@ -2,7 +2,8 @@
 
 The splitters are scikit-learn's. What they promise is not taken on trust: GroupKFold knows nothing of classes, and
 StratifiedGroupKFold may leave one out of a fold, so every plan carries a report of what each fold really holds. Nor are
-the user's groups: images that are copies of one another are one group, whatever their groups are called.
+the user's groups: images that are copies of one another are one group, whatever their groups are called. Augmented
+copies train with their originals and are never in a validation part.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def group_split(
     """Split samples into folds such that no group is on both sides of any of them.
 
     Groups that share copies of an image (turned, tinted, noisy, cropped; see `find_copies`) count as one, and the
-    report says so.
+    report says so. Augmented copies (``Sample.copy_of``) train where their original does, and validate nowhere.
 
     Parameters
     ----------
@@ -151,6 +152,12 @@ def group_split(
     }
     gold_indices = tuple(i for i, key in enumerate(merged.keys) if key in gold_keys)
     painted = [i for i, key in enumerate(merged.keys) if key not in gold_keys and counts[i].any()]
+    augmented = [i for i in painted if samples[i].copy_of]
+    painted = [i for i in painted if not samples[i].copy_of]
+    if augmented and not painted:
+        raise InputError(
+            "every painted image is an augmented copy, and copies never judge; put the originals beside them."
+        )
     distinct = list(dict.fromkeys(merged.keys[i] for i in painted))
     _check_enough(len(distinct), folds, method, bool(gold_keys), bool(merged.sentences))
     table = _table(counts)
@@ -158,17 +165,24 @@ def group_split(
     numbers = dict(zip(distinct, np.random.default_rng(seed).permutation(len(distinct)), strict=True))
     groups = np.array([numbers[merged.keys[i]] for i in painted])
     plan = tuple(
-        Fold(train=tuple(painted[i] for i in train), val=tuple(painted[i] for i in val))
+        _with_copies([painted[i] for i in train], [painted[i] for i in val], augmented, merged.keys)
         for train, val in _splitter(table[painted], groups, folds, seed, method, share)
     )
     return SplitPlan(plan, gold_indices, report_of(samples, plan, gold_indices, merged))
+
+
+def _with_copies(train: Sequence[int], val: Sequence[int], augmented: Sequence[int], keys: Sequence[str]) -> Fold:
+    """A fold with the augmented copies that may train in it: those of no validation image's group."""
+    held = {keys[i] for i in val}
+    return Fold(tuple(sorted([*train, *(i for i in augmented if keys[i] not in held)])), tuple(val))
 
 
 def most_folds(samples: Sequence[Sample]) -> int:
     """The largest possible number of folds: painted groups that are not locked gold, with copies in one."""
     keys = merge_copies(samples, find_copies(samples)).keys
     gold = {key for key, sample in zip(keys, samples, strict=True) if is_locked(sample)}
-    return len({key for key, s in zip(keys, samples, strict=True) if key not in gold and _class_pixels(s).any()})
+    judging = ((key, s) for key, s in zip(keys, samples, strict=True) if key not in gold and not s.copy_of)
+    return len({key for key, sample in judging if _class_pixels(sample).any()})
 
 
 def report_of(

@@ -45,6 +45,8 @@ def group_key(samples: Sequence[Sample], index: int) -> str:
 def merge_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> MergedGroups:
     """Make one group of all groups that copies link, over any number of steps.
 
+    Augmented copies are of their original's group, whether or not they look like it.
+
     Parameters
     ----------
     samples
@@ -63,6 +65,21 @@ def merge_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> MergedGro
 
     names = [sample_name(samples, i) for i in range(len(samples))]
     sentences = []
+    originals: dict[str, int] = {}  # by name; copies whose original is missing still belong together
+    for i, sample in enumerate(samples):
+        if not sample.copy_of:
+            originals.setdefault(names[i], i)
+    for i, sample in enumerate(samples):
+        first = originals.setdefault(sample.copy_of, i) if sample.copy_of else i
+        one, other = root(keys[first]), root(keys[i])
+        if one != other:
+            whole[other] = one
+            if samples[first].group.strip() and sample.group.strip():
+                groups = [samples[first].group.strip(), sample.group.strip()]
+                sentences.append(
+                    f"groups {groups[0]!r} and {groups[1]!r} count as one: {names[i]!r} is an augmented copy of "
+                    f"{sample.copy_of!r}."
+                )
     for copy in copies:
         one, other = root(keys[copy.first]), root(keys[copy.second])
         if one == other:
