@@ -17,6 +17,7 @@ _HOME = {
     "Arrow": "training",
     "AugmentationRecipe": "augmentation",
     "FineTuneRecipe": "training",
+    "InstanceRecipe": "inference",
     "MicrostructureRecipe": "synthesis",
     "Model": "inference",
     "RecipeRanges": "synthesis",
@@ -25,10 +26,12 @@ _HOME = {
     "cascade": "training",
     "cross_validate": "training",
     "evaluate": "validation",
+    "find_instances": "inference",
     "fine_tune": "training",
     "fine_tune_with_controls": "training",
     "grain_size": "validation",
     "group_split": "validation",
+    "instance_table": "inference",
     "load_model": "inference",
     "open_gold": "inference",
     "read_samples": "samples",
@@ -40,7 +43,10 @@ __all__ = [*_HOME, "__version__"]
 if TYPE_CHECKING:
     from napari_anneal.augmentation import AugmentationRecipe as AugmentationRecipe
     from napari_anneal.errors import AnnealError as AnnealError
+    from napari_anneal.inference import InstanceRecipe as InstanceRecipe
     from napari_anneal.inference import Model as Model
+    from napari_anneal.inference import find_instances as find_instances
+    from napari_anneal.inference import instance_table as instance_table
     from napari_anneal.inference import load_model as load_model
     from napari_anneal.inference import open_gold as open_gold
     from napari_anneal.samples import Sample as Sample

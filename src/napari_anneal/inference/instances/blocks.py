@@ -1,0 +1,133 @@
+"""A volume cut into blocks, and reading a block with a frame, checked, from whatever reads when it is indexed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_anneal.errors import InputError
+
+__all__ = ["Block", "Volume", "block_shape", "blocks_of", "framed", "named"]
+
+# Voxels of a block where nothing else is asked for: some 250 MB while it is at work.
+BLOCK_VOXELS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Block:
+    """Pixels ``start`` … ``stop - 1`` along Z, Y, X."""
+
+    start: tuple[int, int, int]
+    stop: tuple[int, int, int]
+
+    @property
+    def place(self) -> tuple[slice, slice, slice]:
+        """As an index."""
+        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+        return z, y, x
+
+    def grown(self, by: tuple[int, int, int], shape: tuple[int, int, int]) -> Block:
+        """With a frame, where the volume has one."""
+        start = tuple(max(a - n, 0) for a, n in zip(self.start, by, strict=True))
+        stop = tuple(min(b + n, s) for b, n, s in zip(self.stop, by, shape, strict=True))
+        return Block(start, stop)  # type: ignore[arg-type]
+
+    def within(self, other: Block) -> tuple[slice, slice, slice]:
+        """Index of this block in an array of the other."""
+        z, y, x = (slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, other.start, strict=True))
+        return z, y, x
+
+
+def block_shape(shape: tuple[int, int, int], asked: Any, chunks: tuple[int, ...] | None) -> tuple[int, int, int]:
+    """Shape of a block: as asked for, or whole chunks of about four million voxels.
+
+    Raises
+    ------
+    InputError
+        Not one whole number above 0, nor one an axis.
+    """
+    if asked is not None:
+        sides = (asked,) if isinstance(asked, int | np.integer) else tuple(asked)
+        sides = sides * 3 if len(sides) == 1 else (1,) * (3 - len(sides)) + sides
+        if len(sides) != 3 or not all(isinstance(s, int | np.integer) and s > 0 for s in sides):
+            raise InputError(f"block = {asked!r} must be a number of pixels, or one an axis (Z, Y, X), above 0.")
+        z, y, x = (min(int(s), n) for s, n in zip(sides, shape, strict=True))
+        return z, y, x
+    side = 32
+    unit = (1,) * (3 - len(chunks)) + chunks if chunks else (side, side, side)
+    block = [min(u, n) for u, n in zip(unit, shape, strict=True)]
+    while True:
+        # The shortest axis that can grow, so that the frames stay small beside the blocks.
+        grows = [i for i in range(3) if block[i] < shape[i]]
+        if not grows or 2 * math.prod(block) > BLOCK_VOXELS:
+            return block[0], block[1], block[2]
+        i = min(grows, key=lambda k: block[k])
+        block[i] = min(2 * block[i], shape[i])
+
+
+def blocks_of(shape: tuple[int, int, int], block: tuple[int, int, int]) -> list[Block]:
+    """All blocks, in scan order."""
+    starts = itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True)))
+    return [Block(s, tuple(min(a + b, n) for a, b, n in zip(s, block, shape, strict=True))) for s in starts]  # type: ignore[arg-type]
+
+
+class Volume:
+    """An array-like of two or three axes, read as ``(Z, Y, X)``."""
+
+    def __init__(self, source: Any, what: str) -> None:
+        self._source, self._what = source, what
+        self.ndim = len(source.shape)
+        shape = (1,) * (3 - self.ndim) + tuple(int(n) for n in source.shape)
+        self.shape: tuple[int, int, int] = (shape[0], shape[1], shape[2])
+        self.dtype = np.dtype(source.dtype)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Shape of its chunks, where it has such."""
+        chunks = getattr(self._source, "shards", None) or getattr(self._source, "chunks", None)
+        if not chunks:
+            return None
+        return tuple(int(c[0]) if isinstance(c, tuple) else int(c) for c in chunks)
+
+    def read(self, block: Block) -> npt.NDArray[Any]:
+        """Read a block, ``(Z, Y, X)``.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or is not of the shape it should have; the block is named.
+        """
+        place = block.place[3 - self.ndim :]
+        try:
+            part = np.asarray(self._source[place])
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise InputError(f"{self._what} cannot be read at {named(block)} ({error}); check the file.") from error
+        wanted = tuple(b - a for a, b in zip(block.start, block.stop, strict=True))
+        if part.shape != wanted[3 - self.ndim :]:
+            raise InputError(
+                f"{self._what} gave {part.shape} pixels at {named(block)} in place of {wanted}; it changed meanwhile."
+            )
+        return part.reshape(wanted)
+
+
+def named(block: Block) -> str:
+    """How a sentence calls a block."""
+    return "[" + ", ".join(f"{a}:{b}" for a, b in zip(block.start, block.stop, strict=True)) + "]"
+
+
+def framed(block: Block, held: Block, part: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
+    """Cut a block with a frame of one pixel out of an array of ``held``; outside the volume the frame is ``fill``."""
+    shape = tuple(b - a + 2 for a, b in zip(block.start, block.stop, strict=True))
+    out = np.full(shape, fill, dtype=part.dtype)
+    source, target = [], []
+    for a, b, low, high in zip(block.start, block.stop, held.start, held.stop, strict=True):
+        first, last = max(a - 1, low), min(b + 1, high)
+        source.append(slice(first - low, last - low))
+        target.append(slice(first - a + 1, last - a + 1))
+    out[tuple(target)] = part[tuple(source)]
+    return out

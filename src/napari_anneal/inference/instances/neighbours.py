@@ -1,0 +1,25 @@
+"""Which pixels are neighbours: half of the steps to them, the forward half, in scan order."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["forward_steps"]
+
+
+def forward_steps(shape: tuple[int, int, int], connectivity: int) -> npt.NDArray[np.int64]:
+    """Steps (Z, Y, X) to the neighbours that come later in scan order, int64 ``(n, 3)``.
+
+    Parameters
+    ----------
+    shape
+        Of the volume: along an axis of one pixel there is no step.
+    connectivity
+        Most axes a step may move along at once.
+    """
+    span = [(-1, 0, 1) if n > 1 else (0,) for n in shape]
+    steps = [s for s in itertools.product(*span) if s > (0, 0, 0) and sum(map(abs, s)) <= connectivity]
+    return np.array(steps, dtype=np.int64).reshape(-1, 3)
