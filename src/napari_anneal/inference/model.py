@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,6 +21,9 @@ from napari_anneal.inference.run import SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
 from napari_anneal.inference.units import unit_symbol
 from napari_anneal.models import BundleCard, is_bundle, load_bundle, save_bundle
+
+if TYPE_CHECKING:
+    from napari_anneal.inference.export import Export, PackageDetails
 
 __all__ = ["MODES", "Model", "load_model", "shipped_models"]
 
@@ -43,6 +46,11 @@ class Model:
         ``"float32"``: tiles equal the whole image to 1e-5. ``"auto"``: bfloat16 where the processor has it,
         about twice as fast, probabilities good to about 0.01. ``"bfloat16"``: everywhere. ``"float16"``: on a GPU, else
         float32.
+
+    Attributes
+    ----------
+    bundle
+        Where it was loaded from; ``None`` for a model made in this session.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class Model:
         precision: str = "float32",
     ) -> None:
         self.network, self.card = network, card
+        self.bundle: Path | None = None
         self._device, self._precision = device, precision
 
     def __repr__(self) -> str:
@@ -103,6 +112,19 @@ class Model:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the model as a bundle (a folder, or one ``.zip``); see ``models.save_bundle``."""
         return save_bundle(self.network, self.card, path, overwrite=overwrite)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "onnx",
+        raw: bool = False,
+        softmax: bool = True,
+        about: PackageDetails | None = None,
+    ) -> Export:
+        """Write the model for other programs; see ``inference.export.export_model``."""
+        from napari_anneal.inference.export import export_model
+
+        return export_model(self, path, format, raw=raw, softmax=softmax, about=about)
 
     def segment(
         self,
@@ -231,4 +253,6 @@ def load_model(
             raise InputError(f"there is no model bundle at {name!r}, and {known}; check the path or the name.")
         place = _SHIPPED / name
     network, card = load_bundle(place)
-    return Model(network, card, device=device, precision=precision)
+    model = Model(network, card, device=device, precision=precision)
+    model.bundle = place
+    return model

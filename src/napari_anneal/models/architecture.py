@@ -102,6 +102,19 @@ def build_network(spec: ArchitectureSpec) -> nn.Module:
     """
     import segmentation_models_pytorch as smp
 
+    try:
+        network = smp.create_model(**constructor_arguments(spec))
+    except Exception as error:  # smp and timm raise anything from KeyError to AssertionError here
+        raise InputError(
+            f"a {spec.decoder} decoder on encoder {spec.encoder!r} with {spec.encoder_depth} stages cannot be built "
+            f"({error}); try decoder 'unet' with resnet34, or 'dpt' with a vision transformer."
+        ) from error
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def constructor_arguments(spec: ArchitectureSpec) -> dict[str, Any]:
+    """Keyword arguments of ``segmentation_models_pytorch.create_model`` that build the network of a spec."""
     options: dict[str, Any] = {"encoder_depth": spec.encoder_depth}
     if spec.decoder in _STEPWISE:
         options["decoder_channels"] = spec.decoder_channels
@@ -110,22 +123,14 @@ def build_network(spec: ArchitectureSpec) -> nn.Module:
     if spec.decoder == "dpt":
         # Four feature maps are all this decoder takes, and tiles come in other sizes than the weights were made at.
         options |= {"encoder_depth": 4, "dynamic_img_size": True}
-    try:
-        network = smp.create_model(
-            spec.decoder,
-            encoder_name=f"tu-{spec.encoder}",
-            encoder_weights=None,
-            in_channels=spec.in_channels,
-            classes=spec.n_classes,
-            **options,
-        )
-    except Exception as error:  # smp and timm raise anything from KeyError to AssertionError here
-        raise InputError(
-            f"a {spec.decoder} decoder on encoder {spec.encoder!r} with {spec.encoder_depth} stages cannot be built "
-            f"({error}); try decoder 'unet' with resnet34, or 'dpt' with a vision transformer."
-        ) from error
-    assert isinstance(network, nn.Module)
-    return network
+    return {
+        "arch": spec.decoder,
+        "encoder_name": f"tu-{spec.encoder}",
+        "encoder_weights": None,
+        "in_channels": spec.in_channels,
+        "classes": spec.n_classes,
+        **options,
+    }
 
 
 def empty_network(spec: ArchitectureSpec) -> nn.Module:

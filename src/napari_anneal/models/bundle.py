@@ -27,7 +27,16 @@ from napari_anneal.models.card import SCHEMA_VERSION, BundleCard
 from napari_anneal.models.lineage import weights_file
 from napari_anneal.samples.placing import put_in_place, remove, why_not_written
 
-__all__ = ["bundle_hash", "is_bundle", "load_bundle", "read_card", "replace_card", "save_bundle"]
+__all__ = [
+    "bundle_hash",
+    "example_input",
+    "is_bundle",
+    "load_bundle",
+    "read_card",
+    "read_example",
+    "replace_card",
+    "save_bundle",
+]
 
 WEIGHTS, CARD, SAMPLE, SUMS = "model.safetensors", "bundle.json", "sample.npz", "SHA256SUMS"
 # Generous for every encoder timm has, small enough that a hostile file cannot fill the memory.
@@ -160,6 +169,24 @@ def bundle_hash(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(_read_checked(Path(path), (CARD, WEIGHTS, SAMPLE))[SUMS]).hexdigest()
 
 
+def read_example(path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
+    """Input of a bundle's stored sample: standardised float32 ``(1, C, Y, X)``.
+
+    Raises
+    ------
+    BundleError
+        As ``load_bundle``, for what concerns the sample.
+    """
+    path = Path(path)
+    return _parse_sample(_read_checked(path, (SAMPLE,))[SAMPLE], path)[0].astype(np.float32)
+
+
+def example_input(in_channels: int) -> npt.NDArray[np.float32]:
+    """Reproducible noise, float32 ``(1, C, Y, X)``: the sample of a bundle that is given none."""
+    noise = np.random.default_rng(0).standard_normal((1, in_channels, SAMPLE_SIDE, SAMPLE_SIDE))
+    return noise.astype(np.float32)
+
+
 def load_bundle(path: str | os.PathLike[str]) -> tuple[nn.Module, BundleCard]:
     """Open a bundle and check all of it.
 
@@ -200,8 +227,7 @@ def _pack(
     twin = build_network(card.architecture)
     twin.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     if example is None:
-        noise = np.random.default_rng(0).standard_normal((1, card.architecture.in_channels, SAMPLE_SIDE, SAMPLE_SIDE))
-        example = noise.astype(np.float32)
+        example = example_input(card.architecture.in_channels)
     # The input is stored as float16 to stay small, so the output must be that of the rounded input.
     rounded = example.astype(np.float16)
     buffer = io.BytesIO()
@@ -340,11 +366,7 @@ def _parse_tensors(content: bytes, expected: dict[str, tuple[int, ...]], path: P
 
 def _replay(network: nn.Module, content: bytes, card: BundleCard, path: Path) -> None:
     """Run the stored sample and compare."""
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as sample:
-            image, output = sample["input"], sample["output"]
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise BundleError(f"{path}: {SAMPLE} cannot be read ({error}); copy the bundle again.") from error
+    image, output = _parse_sample(content, path)
     spec = card.architecture
     if (
         image.ndim != 4
@@ -359,3 +381,12 @@ def _replay(network: nn.Module, content: bytes, card: BundleCard, path: Path) ->
             f"{path}: the network does not give the stored output of its sample (largest difference {worst:.2g}); "
             "the installed torch or timm builds another network than the one that was saved."
         )
+
+
+def _parse_sample(content: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Input and output of the stored sample, as stored."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as sample:
+            return sample["input"], sample["output"]
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise BundleError(f"{path}: {SAMPLE} cannot be read ({error}); copy the bundle again.") from error
