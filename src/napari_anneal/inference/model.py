@@ -19,7 +19,9 @@ from napari_anneal.inference.planes import open_planes
 from napari_anneal.inference.predictor import Predictor
 from napari_anneal.inference.run import SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
+from napari_anneal.inference.members import MeanOfLooks
 from napari_anneal.inference.units import unit_symbol
+from napari_anneal.inference.views import views_of
 from napari_anneal.models import BundleCard, is_bundle, load_bundle, save_bundle
 
 if TYPE_CHECKING:
@@ -90,6 +92,19 @@ class Model:
             precision=self._precision,
         )
 
+    @cached_property
+    def turned(self) -> Model:
+        """The same network, its probabilities the mean over every flip and turn legal for its kind of sample.
+
+        The model itself where none is legal.
+        """
+        views = views_of(self.card)
+        if len(views) == 1:
+            return self
+        network = MeanOfLooks([self.network], [self.card.temperature], views)
+        card = self.card.model_copy(update={"temperature": 1.0})
+        return Model(network, card, device=self._device, precision=self._precision)
+
     def calibrated(self, temperature: float) -> Model:
         """The same network with a temperature, which its probabilities and its bundle carry from then on.
 
@@ -134,7 +149,7 @@ class Model:
         out: str | os.PathLike[str] | None = None,
         mode: str = "slices",
         probabilities: bool | None = None,
-        uncertainty: bool = False,
+        uncertainty: bool | str = False,
         progress: Callable[[int, int], None] | None = None,
         cancel: CancelSignal | None = None,
         spacing: Sequence[float] | None = None,
@@ -167,7 +182,11 @@ class Model:
         probabilities
             Keep the probabilities in memory; ``None``: for 2D images only.
         uncertainty
-            Also compute the normalised entropy of the probabilities, kept in memory.
+            Also compute the entropy of the probabilities over its maximum, 0…1, kept in memory. ``"tta"`` (or
+            ``True``): of the mean over every flip and turn that is legal for the kind of sample the model was
+            trained for, which labels and probabilities then are of as well (8 times the work for an isotropic
+            sample). ``"ensemble"``: of the mean over an ensemble's members (see ``ensemble``). ``"entropy"``: of the
+            probabilities as they are.
         progress
             Called as ``progress(done, total)``, counted in tiles, from the computing thread.
         cancel
@@ -193,6 +212,11 @@ class Model:
         OutputError
             ``out`` exists, cannot be written, or the disk is full.
         """
+        acting = self._estimating(uncertainty)
+        if acting is not self:
+            return acting.segment(
+                image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit
+            )
         if mode not in MODES:
             raise InputError(f"mode {mode!r} is not known; use {', '.join(map(repr, MODES))}.")
         spec = self.card.architecture
@@ -204,7 +228,7 @@ class Model:
             volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit)
             sink = open_sink(Path(out), volume, overwrite, source)
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
-        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, uncertainty, self.card.temperature)
+        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, bool(uncertainty), self.card.temperature)
         done = run.execute(progress, cancel)
         return Segmentation(
             labels=run.labels,
@@ -217,6 +241,16 @@ class Model:
             done=done,
             total=len(planes),
         )
+
+    def _estimating(self, uncertainty: bool | str) -> Model:
+        """The model whose entropy is the uncertainty asked for."""
+        if uncertainty is True or uncertainty == "tta":
+            return self.turned
+        if uncertainty == "ensemble":
+            raise InputError("uncertainty 'ensemble' needs several models; make one of them with ensemble([…]).")
+        if uncertainty not in (False, "entropy"):
+            raise InputError(f"uncertainty {uncertainty!r} is not known; use 'tta', 'entropy' or 'ensemble'.")
+        return self
 
 
 def shipped_models() -> tuple[str, ...]:
