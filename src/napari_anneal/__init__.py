@@ -20,11 +20,14 @@ _HOME = {
     "InstanceRecipe": "inference",
     "MicrostructureRecipe": "synthesis",
     "Model": "inference",
+    "RankRecipe": "inference",
     "RecipeRanges": "synthesis",
     "Sample": "samples",
     "SyntheticStream": "synthesis",
     "cascade": "training",
     "cross_validate": "training",
+    "ensemble": "inference",
+    "estimate_uncertainty": "inference",
     "evaluate": "validation",
     "find_instances": "inference",
     "fine_tune": "training",
@@ -34,6 +37,7 @@ _HOME = {
     "instance_table": "inference",
     "load_model": "inference",
     "open_gold": "inference",
+    "rank": "inference",
     "read_samples": "samples",
     "synthesize": "synthesis",
 }
@@ -45,10 +49,14 @@ if TYPE_CHECKING:
     from napari_anneal.errors import AnnealError as AnnealError
     from napari_anneal.inference import InstanceRecipe as InstanceRecipe
     from napari_anneal.inference import Model as Model
+    from napari_anneal.inference import RankRecipe as RankRecipe
+    from napari_anneal.inference import ensemble as ensemble
+    from napari_anneal.inference import estimate_uncertainty as estimate_uncertainty
     from napari_anneal.inference import find_instances as find_instances
     from napari_anneal.inference import instance_table as instance_table
     from napari_anneal.inference import load_model as load_model
     from napari_anneal.inference import open_gold as open_gold
+    from napari_anneal.inference import rank as rank
     from napari_anneal.samples import Sample as Sample
     from napari_anneal.samples import read_samples as read_samples
     from napari_anneal.synthesis import Appearance as Appearance

@@ -21,11 +21,11 @@ def test_labels_stay_and_probabilities_are_the_softmax_of_logits_over_the_temper
     model, image, whole_image, temperature, tile
 ):
     plain = model.segment(image, tile=tile)
-    tempered = model.calibrated(temperature).segment(image, tile=tile, uncertainty=True)
+    tempered = model.calibrated(temperature).segment(image, tile=tile, uncertainty="entropy")
     np.testing.assert_array_equal(tempered.labels, plain.labels)
     powers = whole_image(model, image).astype(np.float64) ** (1 / temperature)
     np.testing.assert_allclose(tempered.probabilities, powers / powers.sum(axis=0), atol=1e-3)
-    hotter = tempered.uncertainty.mean() > model.segment(image, tile=tile, uncertainty=True).uncertainty.mean()
+    hotter = tempered.uncertainty.mean() > model.segment(image, tile=tile, uncertainty="entropy").uncertainty.mean()
     assert hotter == (temperature > 1)
 
 

@@ -14,12 +14,12 @@ from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
+from napari_anneal.inference.members import MeanOfLooks
 from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
 from napari_anneal.inference.planes import open_planes
 from napari_anneal.inference.predictor import Predictor
 from napari_anneal.inference.run import SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
-from napari_anneal.inference.members import MeanOfLooks
 from napari_anneal.inference.units import unit_symbol
 from napari_anneal.inference.views import views_of
 from napari_anneal.models import BundleCard, is_bundle, load_bundle, save_bundle

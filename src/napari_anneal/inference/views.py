@@ -49,9 +49,7 @@ AS_IT_IS: Final = View()
 _GENERATORS: Final = {"hflip": View(True, 0), "vflip": View(True, 2), "rot180": View(False, 2), "rot90": View(False, 1)}
 
 
-def legal_views(
-    kinds: str | Iterable[str], direction_deg: float = 90.0, light_deg: float = 90.0
-) -> tuple[View, ...]:
+def legal_views(kinds: str | Iterable[str], direction_deg: float = 90.0, light_deg: float = 90.0) -> tuple[View, ...]:
     """Views that a sample allows, the image as it is first; arguments as `augmentation.legality.illegal_transforms`.
 
     Raises

@@ -48,21 +48,22 @@ class Listing:
     originals: dict[str, str] = field(default_factory=dict)
 
 
-def read_samples(folder: str | Path) -> list[Sample]:
+def read_samples(folder: str | Path, labelled: bool = True) -> list[Sample]:
     """Read every image of a folder with its labels, group and pixel size, in the order of their names.
 
     Gold (see ``gold.json`` and `samples.gold`) comes back locked: its pixels cannot be read. Images without labels come
-    back with ``labels=None``. Labels count from 1; 0 = not painted.
+    back with ``labels=None``. Labels count from 1; 0 = not painted. ``labelled=False``: none needs to have labels.
 
     Raises
     ------
     InputError
-        No such folder, no ``images/``, not one pair, labels without an image, two files of one name, a file that
-        cannot be read, or a ``groups.csv`` that does not fit the images.
+        No such folder, no ``images/``, not one pair (where there must be one), labels without an image, two files of
+        one name, a file that cannot be read, or a ``groups.csv`` that does not fit the images.
     """
     listing = list_folder(folder)
-    if listing.problems:
-        raise InputError(listing.problems[0].sentence)
+    wrong = [problem for problem in listing.problems if labelled or problem.kind != "no labels"]
+    if wrong:
+        raise InputError(wrong[0].sentence)
     return lock_gold(folder, [read_listed(listing, name) for name in listing.images])
 
 
