@@ -52,5 +52,9 @@ class RankRecipe(Recipe):
         "would lie apart.",
     )
     balance: float = Field(
-        0.5, ge=0, le=4, description="Score is divided by (1 + places of this specimen before)^balance; 0: not at all."
+        0.5,
+        ge=0,
+        le=4,
+        description="Score is divided by (1 + n)^balance, n being how many more places of this specimen there are before "
+        "than of the one with the fewest; 0: specimens do not matter.",
     )
