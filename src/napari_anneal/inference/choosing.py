@@ -83,7 +83,7 @@ def choose(
     chosen: list[Choice] = []
     while len(chosen) < count and open_.any():
         # Against the specimen that had the fewest turns: one specimen alone, or all alike, lose nothing.
-        turns = before[group_of] - before[group_of[open_]].min()
+        turns = np.maximum(before[group_of] - before[group_of[open_]].min(), 0)
         worth = scores * (1 - diversity * likeness) / (1.0 + turns) ** balance
         best = int(np.argmax(np.where(open_, worth, -np.inf)))
         chosen.append(Choice(best, float(worth[best]), float(likeness[best]), int(before[group_of[best]])))

@@ -55,6 +55,6 @@ class RankRecipe(Recipe):
         0.5,
         ge=0,
         le=4,
-        description="Score is divided by (1 + n)^balance, n being how many more places of this specimen there are before "
-        "than of the one with the fewest; 0: specimens do not matter.",
+        description="Score is divided by (1 + n)^balance, n being how many more places of this specimen have had their "
+        "turn than of the one with the fewest; 0: specimens do not matter.",
     )
