@@ -24,8 +24,8 @@ from napari_anneal.augmentation.pipeline import Augmenter
 from napari_anneal.augmentation.recipe import AugmentationRecipe
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import GoldError, InputError, OutputError
-from napari_anneal.samples.folders import COPY_COLUMN
 from napari_anneal.samples.gold import is_locked
+from napari_anneal.samples.groups_csv import COPY_COLUMN
 from napari_anneal.samples.normalisation import IntensityRange, intensity_range
 from napari_anneal.samples.placing import put_in_place, refuse_full_disk, remove, why_not_written
 from napari_anneal.samples.sample import PaintedSlice, Sample

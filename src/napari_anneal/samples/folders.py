@@ -7,7 +7,6 @@ copy of; other columns are ignored.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,13 @@ import numpy as np
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.gold_folder import lock_gold
+from napari_anneal.samples.groups_csv import GroupTable, Problem, find_groups
 from napari_anneal.samples.image_files import is_readable, natural_order, read_image, stem
 from napari_anneal.samples.sample import Sample
 
-__all__ = ["COPY_COLUMN", "Listing", "Problem", "list_folder", "read_listed", "read_samples"]
+__all__ = ["Listing", "list_folder", "read_listed", "read_samples"]
 
 JUNK = {"thumbs.db", "desktop.ini"}
-# Of groups.csv, in files that hold augmented copies.
-COPY_COLUMN = "augmented_from"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a data set: what kind, a sentence, and the images (or other names) that it concerns."""
-
-    kind: str
-    sentence: str
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,8 +91,9 @@ def list_folder(folder: str | Path) -> Listing:
             "labels/."
         )
         problems.append(Problem("no labels", sentence))
-    groups, originals = _read_groups(folder / "groups.csv", images, problems)
-    return Listing(images, labels, groups, tuple(problems), originals)
+    path = folder / "groups.csv"
+    table = find_groups(path, images) if path.exists() else GroupTable()
+    return Listing(images, labels, table.groups, (*problems, *table.problems), table.originals)
 
 
 def read_listed(listing: Listing, name: str) -> Sample:
@@ -157,60 +147,6 @@ def _read_labels(path: Path) -> Any:
                 "1 and the object as 2."
             )
     return labels
-
-
-def _read_groups(path: Path, images: dict[str, Path], problems: list[Problem]) -> tuple[dict[str, str], dict[str, str]]:
-    """Group of every image named in ``groups.csv``, and the original of every copy; no file, no groups."""
-    if not path.exists():
-        return {}, {}
-
-    def wrong(kind: str, sentence: str, *names: str) -> None:
-        problems.append(Problem(kind, sentence, names))
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        wrong("groups.csv", f"{path.name} is not UTF-8 text; save it as CSV UTF-8.")
-        return {}, {}
-    head = text.splitlines()[0] if text.strip() else ""
-    rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
-    columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
-    if not {"image", "group"} <= set(columns):
-        wrong("groups.csv", f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
-        return {}, {}
-    groups: dict[str, str] = {}
-    originals: dict[str, str] = {}
-    for row in rows:
-        image, group = ((row[columns[c]] or "").strip() for c in ("image", "group"))
-        line = f"{path.name}, line {rows.line_num}"
-        name = image if image in images else stem(image)
-        if not image or not group:
-            missing = "image" if not image else "group"
-            wrong(
-                "empty row", f"{line}: the {missing} is empty; fill it in or delete the line.", *filter(None, [image])
-            )
-        elif name not in images:
-            wrong(
-                "group without image",
-                f"{line}: there is no image {image!r} in images/; correct the name or delete the line.",
-                image,
-            )
-        elif name in groups:
-            wrong("duplicate name", f"{line}: {image!r} is listed twice; keep one line an image.", image)
-        else:
-            groups[name] = group
-            original = (row[columns[COPY_COLUMN]] or "").strip() if COPY_COLUMN in columns else ""
-            if original and stem(original) != name:
-                originals[name] = original if original in images else stem(original)
-    forgotten = [name for name in images if name not in groups]
-    if forgotten:
-        wrong(
-            "image without group",
-            f"{path.name} gives no group for {forgotten[0]}{_more(forgotten)}; add a line, or images of one specimen "
-            "may end up on both sides of a split.",
-            *forgotten,
-        )
-    return groups, originals
 
 
 def _more(names: list[str]) -> str:

@@ -7,7 +7,6 @@ trained meanwhile keep in their cards what they were told of both.
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -92,7 +91,7 @@ def lock_gold(folder: str | Path, samples: Iterable[Sample]) -> list[Sample]:
     for sample in samples:
         is_gold = gold is not None and gold.covers(sample)
         known = gold.samples.get(sample.name, "") if gold is not None else ""
-        marked = _marked(sample, gold_mark(entries, [known or image_fingerprint(sample)]))
+        marked = sample.changed(mark=gold_mark(entries, [known or image_fingerprint(sample)]))
         found.append(lock(marked, Seal(known, state)) if is_gold else marked)
     return found
 
@@ -248,15 +247,6 @@ def _entries(folder: str | Path, gold: GoldFile | None = None) -> tuple[Entry, .
     here = known is not None and known.ledger == path.name
     remembered = {str(Path(folder) / GOLD_FILE): [replace(known, images=images)]} if known is not None and here else {}
     return read_ledger(path, (), images, remembered)
-
-
-def _marked(sample: Sample, mark: str) -> Sample:
-    """The sample with a mark; its labels are not checked, and so not read, again."""
-    if not mark:
-        return sample
-    changed = copy.copy(sample)
-    object.__setattr__(changed, "mark", mark)
-    return changed
 
 
 def _refuse_contradiction(folder: Path, gold: GoldFile | None, entries: Sequence[Entry]) -> None:

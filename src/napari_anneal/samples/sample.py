@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,6 +105,13 @@ class Sample:
                     "one for each axis of the labels."
                 )
             object.__setattr__(self, "spacing", spacing)
+
+    def changed(self, **told: str) -> Sample:
+        """The same sample with another ``group``, ``name`` or ``mark``; its arrays are not checked, nor read, again."""
+        other = copy.copy(self)
+        for field_name, text in told.items():
+            object.__setattr__(other, field_name, text)
+        return other
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from napari_anneal.errors import GoldError, InputError, LedgerError
-from napari_anneal.samples.folders import Problem, list_folder, read_listed
+from napari_anneal.samples.folders import list_folder, read_listed
 from napari_anneal.samples.gold_folder import lock_gold, read_gold_file
+from napari_anneal.samples.groups_csv import Problem
 from napari_anneal.samples.normalisation import intensity_range
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.groups import groups_from_names
 from napari_anneal.validation.leakage import Copy, find_copies
+from napari_anneal.validation.leakage.merging import part_sentence
+from napari_anneal.validation.leakage.parts import parts_of_one
 
 __all__ = ["DataCheck", "check_folder", "check_samples"]
 
@@ -112,7 +115,7 @@ def check_folder(
         found = groups_from_names([sample.name for sample in samples], group_pattern)
         if found.unmatched:
             problems.append(Problem("image without group", found.sentence, found.unmatched))
-        samples = [replace(s, group=group or "") for s, group in zip(samples, found.groups, strict=True)]
+        samples = [s.changed(group=group or "") for s, group in zip(samples, found.groups, strict=True)]
     locked = read_gold_file(folder)
     try:
         lock_gold(folder, samples)
@@ -138,6 +141,7 @@ def check_samples(
         *_groups(samples, own, gold_groups),
         *_augmented(samples, names, own),
         *_leaks(leaks, names, own, gold_groups),
+        *_parts(names, own),
     ]
     return DataCheck(samples, tuple(problems), tuple(_notes(samples, names, copies, leaks)), copies, leaks)
 
@@ -249,6 +253,19 @@ def _leaks(leaks: Sequence[Copy], names: Sequence[str], own: Sequence[str], gold
         else:
             yield Problem(
                 "copy across groups", f"{copy.sentence(names)} They are in different groups; make these one.", pair
+            )
+
+
+def _parts(names: Sequence[str], own: Sequence[str]) -> Iterator[Problem]:
+    """Tiles, slices and augmented copies of one image in different groups."""
+    for first, second, image in parts_of_one(names):
+        # An image without a group is put right by itself: it counts with the others of its image.
+        if own[first] != own[second] and not any(own[i].startswith("\0") for i in (first, second)):
+            why = part_sentence(names, first, second, image)
+            yield Problem(
+                "parts across groups",
+                f"{why[:1].upper()}{why[1:]} They are in different groups; make these one.",
+                (names[first], names[second]),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
@@ -83,4 +83,4 @@ def grouped_by_name(samples: Sequence[Sample], pattern: str) -> list[Sample]:
         raise InputError(
             f"{found.sentence.rstrip('.')}; widen the pattern, so that every image gets a group, or use groups.csv."
         )
-    return [replace(sample, group=group or "") for sample, group in zip(samples, found.groups, strict=True)]
+    return [sample.changed(group=group or "") for sample, group in zip(samples, found.groups, strict=True)]

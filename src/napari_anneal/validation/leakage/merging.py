@@ -1,4 +1,4 @@
-"""Copies are one group whatever the user says: groups that share a picture are made one, and it is said."""
+"""Copies, and parts of one image, are one group whatever the user says: such groups are made one, and it is said."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_anneal.samples.sample import Sample
+from napari_anneal.validation.leakage.parts import parts_of_one
 from napari_anneal.validation.leakage.search import Copy
 
-__all__ = ["MergedGroups", "group_key", "merge_copies", "sample_name"]
+__all__ = ["MergedGroups", "group_key", "merge_copies", "part_sentence", "sample_name"]
 
 MOST_SENTENCES = 20
 
@@ -42,8 +43,14 @@ def group_key(samples: Sequence[Sample], index: int) -> str:
     return samples[index].group.strip() or f"({sample_name(samples, index)} #{index + 1}) "
 
 
+def part_sentence(names: Sequence[str], first: int, second: int, image: str) -> str:
+    """Why two samples are parts of one image."""
+    pair = f"{names[first]!r} and {names[second]!r}"
+    return f"by their names, {pair} were made of one image ({image!r}); rename them if they were not."
+
+
 def merge_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> MergedGroups:
-    """Make one group of all groups that copies link, over any number of steps.
+    """Make one group of all groups that copies, or parts of one image, link, over any number of steps.
 
     Augmented copies are of their original's group, whether or not they look like it.
 
@@ -64,40 +71,40 @@ def merge_copies(samples: Sequence[Sample], copies: Sequence[Copy]) -> MergedGro
         return key
 
     names = [sample_name(samples, i) for i in range(len(samples))]
+    alike = [
+        (first, second, f"{names[second]!r} is an augmented copy of {samples[second].copy_of!r}.")
+        for first, second in _copied(samples, names)
+    ]
+    alike += [(copy.first, copy.second, copy.sentence(names)) for copy in copies]
+    alike += [(a, b, part_sentence(names, a, b, image)) for a, b, image in parts_of_one(names)]
     sentences = []
-    originals: dict[str, int] = {}  # by name; copies whose original is missing still belong together
-    for i, sample in enumerate(samples):
-        if not sample.copy_of:
-            originals.setdefault(names[i], i)
-    for i, sample in enumerate(samples):
-        first = originals.setdefault(sample.copy_of, i) if sample.copy_of else i
-        one, other = root(keys[first]), root(keys[i])
-        if one != other:
-            whole[other] = one
-            if samples[first].group.strip() and sample.group.strip():
-                groups = [samples[first].group.strip(), sample.group.strip()]
-                sentences.append(
-                    f"groups {groups[0]!r} and {groups[1]!r} count as one: {names[i]!r} is an augmented copy of "
-                    f"{sample.copy_of!r}."
-                )
-    for copy in copies:
-        one, other = root(keys[copy.first]), root(keys[copy.second])
+    for first, second, why in alike:
+        one, other = root(keys[first]), root(keys[second])
         if one == other:
             continue
         whole[other] = one
-        groups = [samples[i].group.strip() for i in (copy.first, copy.second)]
+        groups = [samples[i].group.strip() for i in (first, second)]
         if all(groups):
-            sentences.append(f"groups {groups[0]!r} and {groups[1]!r} count as one: {copy.sentence(names)}")
-        else:
-            sentences.append(f"counted as one group: {copy.sentence(names)}")
+            sentences.append(f"groups {groups[0]!r} and {groups[1]!r} count as one: {why}")
+        elif not samples[second].copy_of:  # that copies go with their original is what their table says
+            sentences.append(f"counted as one group: {why}")
     members: dict[str, list[str]] = {}
     for key in dict.fromkeys(keys):
         members.setdefault(root(key), []).append(key)
     if len(sentences) > MOST_SENTENCES:
         rest = len(sentences) - MOST_SENTENCES
-        sentences[MOST_SENTENCES:] = [f"{rest} more groups were merged because of copies."]
+        sentences[MOST_SENTENCES:] = [f"{rest} more groups were merged because of copies and parts of one image."]
     return MergedGroups(
         tuple(root(key) for key in keys),
         tuple(" + ".join(members[root(key)]) for key in keys),
         tuple(sentences),
     )
+
+
+def _copied(samples: Sequence[Sample], names: Sequence[str]) -> list[tuple[int, int]]:
+    """Each augmented copy with its original; copies whose original is missing still belong together."""
+    originals: dict[str, int] = {}
+    for i, sample in enumerate(samples):
+        if not sample.copy_of:
+            originals.setdefault(names[i], i)
+    return [(originals.setdefault(s.copy_of, i), i) for i, s in enumerate(samples) if s.copy_of]
