@@ -5,12 +5,13 @@ from __future__ import annotations
 from napari_anneal.augmentation.detector import LowDose, MatchedNoise, low_dose, match_noise
 from napari_anneal.augmentation.export import Exported, export_augmented, read_augmentation
 from napari_anneal.augmentation.legality import SAMPLE_KINDS, SampleKind, illegal_transforms, legal
-from napari_anneal.augmentation.pipeline import Augmenter
+from napari_anneal.augmentation.pipeline import Augmented, Augmenter
 from napari_anneal.augmentation.recipe import AugmentationRecipe
 
 __all__ = [
     "SAMPLE_KINDS",
     "AugmentationRecipe",
+    "Augmented",
     "Augmenter",
     "Exported",
     "LowDose",

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.augmentation.geometry import mark
+
 __all__ = [
     "Blur",
     "Brightness",
@@ -142,3 +144,17 @@ class Cutout(A.CoarseDropout):  # type: ignore[misc]
         for x0, y0, x1, y1 in holes:
             filled[y0:y1, x0:x1] = mean
         return filled
+
+    def apply_to_images(self, images: Image, holes: npt.NDArray[np.int_], seed: int, **params: Any) -> Image:
+        """Fill every slice of a stack with its own mean."""
+        return np.stack([self.apply(image, holes, seed) for image in images])
+
+    def apply_to_keypoints(
+        self, keypoints: npt.NDArray[Any], holes: npt.NDArray[np.int_], **params: Any
+    ) -> npt.NDArray[Any]:
+        """Mark the points that were erased."""
+        x, y = keypoints[:, 0], keypoints[:, 1]
+        gone = np.zeros(len(keypoints), dtype=bool)
+        for x0, y0, x1, y1 in holes:
+            gone |= (x >= x0 - 0.5) & (x < x1 - 0.5) & (y >= y0 - 0.5) & (y < y1 - 0.5)
+        return mark(keypoints, gone)

@@ -1,8 +1,8 @@
 """Image and labels in, another legal view of both out: the albumentations pipeline that a recipe describes.
 
-Geometry moves image and labels together (labels nearest neighbour), grey-value transforms touch the image
-alone. A call is a pure function of (image, labels, seed): the same seed gives the same bytes, in any thread
-or process.
+Geometry moves image, labels (nearest neighbour), points and boxes together, grey-value transforms touch the image
+alone. All slices of a stack move alike, and each has noise of its own. A call is a pure function of (image, labels,
+seed): the same seed gives the same bytes, in any thread or process.
 """
 
 from __future__ import annotations
@@ -11,26 +11,38 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.augmentation import following
 from napari_anneal.augmentation.recipe import AugmentationRecipe
 from napari_anneal.errors import InputError
 
 if TYPE_CHECKING:
     import albumentations as A
 
-__all__ = ["Augmenter"]
+__all__ = ["Augmented", "Augmenter"]
 
 # Labels travel as float32 where they do not fit 16 bits: OpenCV warps no int32, and float32 is exact up to
 # here.
 MAX_LABEL = 1 << 24
 
 
+class Augmented(NamedTuple):
+    """What `Augmenter.apply` gives; points and boxes are ``None`` where none were given."""
+
+    image: npt.NDArray[np.float32]
+    labels: npt.NDArray[Any]
+    keypoints: npt.NDArray[np.float64] | None
+    boxes: npt.NDArray[np.float64] | None
+
+
 class Augmenter:
     """Applies a recipe; cheap to build, picklable, safe to share between threads.
+
+    A call is for pairs, as training makes them; `apply` is for stacks, points and boxes, too.
 
     Parameters
     ----------
@@ -71,27 +83,95 @@ class Augmenter:
         InputError
             Shapes that do not belong together, another dtype, or labels above 2²⁴.
         """
+        moved = self._run(image, labels, rng_seed, None)
+        return moved[0], moved[1]
+
+    def apply(
+        self,
+        image: npt.NDArray[np.float32],
+        labels: npt.NDArray[Any],
+        rng_seed: int,
+        *,
+        keypoints: Any = None,
+        boxes: Any = None,
+    ) -> Augmented:
+        """Augment a pair, or a stack of slices, and what is marked on it.
+
+        Parameters
+        ----------
+        image
+            As for a call, or a stack ``(Z, C, Y, X)``.
+        labels
+            ``(Y, X)``, or ``(Z, Y, X)`` for a stack.
+        rng_seed
+            As for a call; the image and labels of a pair become the same as there.
+        keypoints
+            ``(N, 2)`` points y, x in pixels as in a Points layer: pixel centres are whole numbers. More columns may
+            stand in front, such as z; they stay as they are.
+        boxes
+            ``(M, 4)`` boxes y0, x0, y1, x1 in the same coordinates (half numbers are the borders of pixels).
+
+        Returns
+        -------
+        Augmented
+            Points and boxes keep their order; those that left the image, or were erased by ``cutout``, are NaN. A box
+            is the smallest upright one around what is left of it in the picture.
+
+        Raises
+        ------
+        InputError
+            As a call; points or boxes of another shape, or outside the image.
+        """
+        if keypoints is None and boxes is None:
+            return Augmented(*self._run(image, labels, rng_seed, None)[:2], None, None)
+        shape = tuple(labels.shape[-2:])
+        points = following.checked(() if keypoints is None else keypoints, 2, "keypoints", shape)
+        frames = following.checked(() if boxes is None else boxes, 4, "boxes", shape)
+        travelling = np.concatenate([points[:, -2:], following.grids(frames)])
+        marked = following.with_marks(travelling, shape)
+        new_image, new_labels, arrived = self._run(image, labels, rng_seed, marked)
+        yx = np.where(arrived[:, 2:] > 0, np.nan, arrived[:, 1::-1].astype(np.float64))
+        new_points = points.copy()
+        new_points[:, -2:] = yx[: len(points)]
+        return Augmented(
+            new_image,
+            new_labels,
+            None if keypoints is None else new_points,
+            None if boxes is None else following.boxes_around(yx[len(points) :]),
+        )
+
+    def _run(
+        self, image: npt.NDArray[np.float32], labels: npt.NDArray[Any], rng_seed: int, points: npt.NDArray[Any] | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any], npt.NDArray[Any]]:
+        """Image, labels and points ``(N, 3)`` (x, y, mark) through the pipeline."""
         _check_pair(image, labels)
-        square = image.shape[1] == image.shape[2]
-        pipeline = self._pipeline(image.shape[1:], square)
+        stack = image.ndim == 4
+        pipeline = self._pipeline(labels.shape[-2:], points is not None)
         # One pair of generators for all transforms: albumentations' own ``set_random_seed`` gives each
         # transform the same seed, so that all of their coins would fall the same way.
         pipeline.set_random_state(np.random.default_rng(rng_seed), random.Random(rng_seed))
-        out = pipeline(image=np.ascontiguousarray(np.moveaxis(image, 0, -1)), mask=_to_warpable(labels))
-        moved = np.ascontiguousarray(np.moveaxis(out["image"].reshape(*image.shape[1:], -1), -1, 0), dtype=np.float32)
-        return _unshared(moved, image), _unshared(out["mask"].astype(labels.dtype), labels)
+        picture, mask = ("volume", "mask3d") if stack else ("image", "mask")
+        given: dict[str, Any] = {} if points is None else {"keypoints": points}
+        given[picture] = np.ascontiguousarray(np.moveaxis(image, -3, -1))
+        given[mask] = _to_warpable(labels)
+        out = pipeline(**given)
+        last = out[picture].reshape(*image.shape[:-3], *image.shape[-2:], image.shape[-3])
+        moved = np.ascontiguousarray(np.moveaxis(last, -1, -3), dtype=np.float32)
+        arrived = np.asarray(out["keypoints"]) if points is not None else np.zeros((0, 3))
+        return _unshared(moved, image), _unshared(out[mask].astype(labels.dtype), labels), arrived.reshape(-1, 3)
 
-    def _pipeline(self, shape: tuple[int, ...], square: bool) -> A.Compose:
+    def _pipeline(self, shape: tuple[int, ...], with_points: bool) -> A.Compose:
         """The composed transforms for one patch shape, built once a thread."""
         built: dict[tuple[int, ...], A.Compose] = self._local.__dict__.setdefault("built", {})
-        if shape not in built:
+        key = (*shape, with_points)
+        if key not in built:
             if len(built) > 32:  # images of many sizes without patches: do not keep a pipeline for each
                 built.clear()
-            built[shape] = _compose(self.recipe, (int(shape[0]), int(shape[1])), square)
-        return built[shape]
+            built[key] = _compose(self.recipe, (int(shape[0]), int(shape[1])), with_points)
+        return built[key]
 
 
-def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -> A.Compose:
+def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], with_points: bool) -> A.Compose:
     """Recipe → ``albumentations.Compose``, only with the transforms that can happen."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for the newest version otherwise
     import albumentations as A
@@ -108,7 +188,7 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
     # not.
     quarter = (
         A.RandomRotate90(p=r.rot90)
-        if square
+        if shape[0] == shape[1]
         else A.Sequential([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=r.rot90 / 2)
     )
     # A stretch turns every direction that lies along neither side.
@@ -124,11 +204,12 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
         "scale": lambda: kinds.affine(scale=r.scale_factor, keep_ratio=True, p=r.scale, **warp),
         "shear": lambda: kinds.affine(shear={"x": r.shear_deg, "y": r.shear_deg}, p=r.shear, **warp),
         "perspective": lambda: kinds.perspective(scale=r.perspective_fraction, p=r.perspective, **warp),
-        "crop": lambda: A.RandomResizedCrop(
+        "crop": lambda: geometry.Crop(
             size=shape,
             scale=r.crop_area,
             ratio=(side * least, side * most),
-            interpolation=geometry.interpolation(exact),
+            interpolation=geometry.NEAREST_RESIZED if exact else geometry.interpolation(exact),
+            mask_interpolation=geometry.NEAREST_RESIZED,
             p=r.crop,
         ),
         "elastic": lambda: kinds.elastic(
@@ -155,15 +236,18 @@ def _compose(recipe: AugmentationRecipe, shape: tuple[int, int], square: bool) -
             p=r.cutout,
         ),
     }
-    return A.Compose([steps[name]() for name in r.active])
+    # Points that have left are marked, not removed, so that they keep their order.
+    points = A.KeypointParams(format="xyz", remove_invisible=False) if with_points else None
+    return A.Compose([steps[name]() for name in r.active], keypoint_params=points)
 
 
 def _check_pair(image: Any, labels: Any) -> None:
     """Refuse what would otherwise surface deep inside OpenCV."""
-    if image.ndim != 3 or image.shape[0] not in (1, 3) or labels.shape != image.shape[1:] or image.size == 0:
+    wrong = image.ndim not in (3, 4) or image.shape[-3] not in (1, 3) or image.size == 0
+    if wrong or labels.shape != (*image.shape[:-3], *image.shape[-2:]):
         raise InputError(
-            "augmentation takes an image (C, Y, X) with 1 or 3 channels and labels (Y, X) of the same size, "
-            f"not {tuple(image.shape)} and {tuple(labels.shape)}."
+            "augmentation takes an image (C, Y, X) with 1 or 3 channels and labels (Y, X) of the same size, or a stack "
+            f"(Z, C, Y, X) and labels (Z, Y, X), not {tuple(image.shape)} and {tuple(labels.shape)}."
         )
     if image.dtype != np.float32 or labels.dtype.kind not in "bui":
         raise InputError(
