@@ -253,7 +253,14 @@ def test_a_network_that_gives_nan_is_an_error_and_not_class_one(make_model):
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ({"mode": "triplanar"}, "mode 'triplanar' is not known; use 'slices'"),
+        ({"mode": "fourplanar"}, "mode 'fourplanar' is not known; use 'slices', 'triplanar'"),
+        ({"mode": "triplanar"}, "mode 'triplanar' needs a stack"),
+        ({"axis": "Y"}, "slicing along Y needs a stack"),
+        ({"mode": "context"}, "needs a model that was trained with neighbouring slices"),
+        ({"combine": "median"}, "combine='median' is not known"),
+        ({"resample": True}, "does not say at which pixel size it was trained"),
+        ({"resume": True}, "only a run that writes to a file can be gone on with"),
+        ({"only": 0}, "there is no slice 0"),
         ({"tile": "big"}, "tile='big' is not a tile size"),
         ({"axes": "TYX"}, "axes='TYX' cannot be segmented"),
         ({"axes": "XY"}, "axes='XY' cannot be segmented"),

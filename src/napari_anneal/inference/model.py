@@ -14,11 +14,13 @@ from torch import nn
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
+from napari_anneal.inference.layout import MODES, plan_layout
 from napari_anneal.inference.members import MeanOfLooks
 from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
-from napari_anneal.inference.planes import open_planes
+from napari_anneal.inference.planes import OneSlice, open_planes
 from napari_anneal.inference.predictor import Predictor
-from napari_anneal.inference.run import SegmentationRun
+from napari_anneal.inference.resuming import earlier_layout, run_header
+from napari_anneal.inference.run import OnBlock, SegmentationRun
 from napari_anneal.inference.segmentation import Segmentation, label_dtype
 from napari_anneal.inference.units import unit_symbol
 from napari_anneal.inference.views import views_of
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MODES", "Model", "load_model", "shipped_models"]
 
-MODES = ("slices",)
 _SHIPPED = Path(__file__).parents[1] / "data" / "models"
 
 
@@ -155,8 +156,16 @@ class Model:
         spacing: Sequence[float] | None = None,
         overwrite: bool = False,
         unit: str | None = None,
+        *,
+        axis: str = "Z",
+        combine: str = "mean",
+        resample: bool = False,
+        resume: bool = False,
+        on_block: OnBlock | None = None,
+        first: int | None = None,
+        only: int | None = None,
     ) -> Segmentation:
-        """Segment an image, or a stack slice by slice.
+        """Segment an image, or a stack of any size.
 
         Parameters
         ----------
@@ -174,11 +183,15 @@ class Model:
             whole. The result is the same to 1e-5 for networks of finite receptive field; others are blended
             where tiles overlap.
         out
-            Write the labels here plane by plane: ``.ome.zarr``/``.zarr`` (OME-Zarr 0.5 with pyramid, class
+            Write the labels here block by block: ``.ome.zarr``/``.zarr`` (OME-Zarr 0.5 with pyramid, class
             names and colours) or ``.tif``/``.tiff``. The file appears under this name when it is complete;
             until then, and after a cancelled run, it is ``….partial.…`` beside it.
         mode
-            ``"slices"``: every slice for itself.
+            ``"slices"``: every slice for itself. ``"triplanar"``: the slices along all three axes, their probabilities
+            averaged. ``"twelve"``: four views of each of these (turned along Z, mirrored along Y and X): turning the
+            volume by a quarter about Z turns the result. ``"context"``: every slice with its neighbours as channels,
+            for models trained that way. Modes along several axes keep what is in between on the disk, about
+            ``2 · K`` bytes a voxel for each axis.
         probabilities
             Keep the probabilities in memory; ``None``: for 2D images only.
         uncertainty
@@ -198,6 +211,24 @@ class Model:
             Replace an earlier result at ``out`` once the new one is complete.
         unit
             Unit of ``spacing`` such as ``"µm"``, kept in files; ``None``: none is named (TIFF files tell their own).
+        axis
+            ``"Z"``, ``"Y"`` or ``"X"``: along which a volume is sliced in the modes "slices" and "context".
+        combine
+            ``"mean"`` or ``"max"`` of the probabilities of several views.
+        resample
+            Bring planes to the pixel size the model was trained at, and what it finds back: for volumes whose voxels
+            are longer along one axis, and for other magnifications. Needs ``spacing``, in the model's unit.
+        resume
+            Go on with a run to ``out`` that was cancelled, failed or killed: finished blocks are compared with their
+            digests and not computed again; the result is that of an uninterrupted run, byte for byte. Where nothing
+            was begun, it begins.
+        on_block
+            Called as ``on_block(block, labels, probabilities)`` from the computing thread for every finished block:
+            where it is, its labels ``(z, y, x)``, and its probabilities ``(K, z, y, x)`` if they are kept.
+        first
+            Slice to begin with; its neighbours come next.
+        only
+            Segment this slice of a stack alone, in the grey limits of all of it; the result is that of a 2D image.
 
         Returns
         -------
@@ -210,26 +241,51 @@ class Model:
             The image cannot be used: unreadable, constant, NaN or infinite pixels (the slice is named),
             colour given to a grey model or the other way round; or a setting is unknown.
         OutputError
-            ``out`` exists, cannot be written, or the disk is full.
+            ``out`` exists, cannot be written, or the disk is full; or what is to be gone on with was begun with
+            another model, image or settings.
         """
         acting = self._estimating(uncertainty)
         if acting is not self:
             return acting.segment(
-                image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit
-            )
-        if mode not in MODES:
-            raise InputError(f"mode {mode!r} is not known; use {', '.join(map(repr, MODES))}.")
+                image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit,
+                axis=axis, combine=combine, resample=resample, resume=resume, on_block=on_block, first=first, only=only,
+            )  # fmt: skip
         spec = self.card.architecture
-        planes, source = open_planes(image, axes, spacing, spec.in_channels, unit_symbol(unit))
-        plan = self.predictor.plan(planes.plane_shape, tile)
+        planes, source = open_planes(image, axes, spacing, spec.in_channels // self.card.context, unit_symbol(unit))
+        if only is not None:
+            planes = OneSlice(planes, only)
+        # Limits come first: an image that cannot be used is refused before anything is created.
+        limits = planes.intensity_limits()
+        model_spacing = self._spacing_to_resample_to() if resample else None
+        context, grey = self.card.context, (limits.low, limits.high)
+        layout = plan_layout(self.predictor, planes, grey, tile, mode, axis, combine, context, model_spacing)
         dtype = label_dtype(spec.n_classes)
         sink: LabelSink | None = None
+        header: dict[str, Any] | None = None
         if out is not None:
-            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit)
+            step = layout.steps[-1]
+            block = None if step.size[1:] == step.shape[1:] else step.size[1:]
+            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit, block)
             sink = open_sink(Path(out), volume, overwrite, source)
+            asked = {"tile": tile, "mode": mode, "axis": axis, "combine": combine, "resample": model_spacing}
+            header = run_header(self.predictor, planes, layout, dtype.name, asked)
+        elif resume:
+            raise InputError("only a run that writes to a file can be gone on with; pass out=.")
+        earlier = earlier_layout(sink, header) if resume and sink is not None and header is not None else None
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
-        run = SegmentationRun(self.predictor, planes, plan, dtype, sink, keep, bool(uncertainty), self.card.temperature)
-        done = run.execute(progress, cancel)
+        run = SegmentationRun(
+            self.predictor,
+            planes,
+            earlier or layout,
+            dtype,
+            sink,
+            keep,
+            bool(uncertainty),
+            self.card.temperature,
+            header,
+            resume=earlier is not None,
+        )
+        done = run.execute(progress, cancel, on_block, first)
         return Segmentation(
             labels=run.labels,
             probabilities=run.probabilities,
@@ -251,6 +307,14 @@ class Model:
         if uncertainty not in (False, "entropy"):
             raise InputError(f"uncertainty {uncertainty!r} is not known; use 'tta', 'entropy' or 'ensemble'.")
         return self
+
+    def _spacing_to_resample_to(self) -> tuple[float, ...]:
+        if self.card.spacing is None:
+            raise InputError(
+                "the card of this model does not say at which pixel size it was trained, so nothing can be resampled "
+                "to it; leave resample out."
+            )
+        return self.card.spacing
 
 
 def shipped_models() -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.output import LabelVolume
 from napari_anneal.inference.units import LONG_NAMES
 from napari_anneal.samples.ome_zarr import OmeZarrPyramid
@@ -18,9 +19,12 @@ CHUNK_SIDE = 1024
 
 
 class OmeZarrWriter:
-    """Writes one label volume; metadata comes first, so that a partial result opens in any viewer."""
+    """Writes one label volume; metadata comes first, so that a partial result opens in any viewer.
 
-    def __init__(self, path: Path, volume: LabelVolume) -> None:
+    ``fresh=False``: goes on with one that is there.
+    """
+
+    def __init__(self, path: Path, volume: LabelVolume, fresh: bool = True) -> None:
         colours = zip(range(1, len(volume.classes) + 1), volume.colours, strict=False)
         about = {
             "image-label": {
@@ -39,11 +43,23 @@ class OmeZarrWriter:
             volume.spacing,
             LONG_NAMES[volume.unit] if volume.unit else None,
             about,
+            volume.block,
+            fresh,
         )
 
-    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
-        """Write plane ``z`` into every level that has it."""
-        self._pyramid.write(z, labels if self._is_flat else labels[None])
+    def write(self, z: int, labels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
+        """Write plane ``z``, or the piece of it that begins at ``corner``, into every level that has it."""
+        if self._is_flat:
+            self._pyramid.write(corner[0], labels, corner[1:])
+        else:
+            self._pyramid.write(z, labels[None], corner)
+
+    def read_back(self, block: Block) -> npt.NDArray[Any]:
+        """Labels ``(z, y, x)`` of a block as they are on the disk; coarser levels are put right where they differ."""
+        where = block.where[1:] if self._is_flat else block.where
+        found = self._pyramid.read(where)
+        self._pyramid.repair(tuple(part.start for part in where), found)
+        return found.reshape(block.shape)
 
     def close(self) -> None:
         """Nothing is left to write: every plane is on disk when ``write`` returns."""

@@ -1,12 +1,14 @@
-"""Writing labels to disk slice by slice: complete under the name asked for, or not under that name at all.
+"""Writing labels to disk block by block: complete under the name asked for, or not under that name at all.
 
 A run writes to a sibling (``seg.partial.ome.zarr`` for ``seg.ome.zarr``) that takes the final name when the
-last slice is written; what stood there before is replaced only then. A run that ends early keeps its finished
-slices in that sibling, except when the disk is full: then the sibling is removed, to give the space back.
+last block is written; what stood there before is replaced only then. A run that ends early keeps its finished
+blocks in that sibling, with a journal and scratch data beside it that let it be gone on with, except when the disk is
+full: then all three are removed, to give the space back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import AnnealError, InputError, OutputError
+from napari_anneal.inference.blocks import Block
+from napari_anneal.inference.journal import Journal, block_digest
 from napari_anneal.samples.placing import disk_is_full, put_in_place, remove
 
 __all__ = ["LabelSink", "LabelVolume", "LabelWriter", "open_sink"]
@@ -33,7 +37,10 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class LabelVolume:
-    """What is going to be written; ``shape`` is ``(Y, X)`` or ``(Z, Y, X)``, ``spacing`` is along these axes."""
+    """What is going to be written; ``shape`` is ``(Y, X)`` or ``(Z, Y, X)``, ``spacing`` is along these axes.
+
+    ``block``: rows and columns that are written at once, where that is less than a plane.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -41,6 +48,7 @@ class LabelVolume:
     classes: tuple[str, ...]
     colours: tuple[str, ...]
     unit: str | None = None
+    block: tuple[int, int] | None = None
 
     @property
     def depth(self) -> int:
@@ -49,10 +57,14 @@ class LabelVolume:
 
 
 class LabelWriter(Protocol):
-    """A file format: takes the planes in order."""
+    """A file format: takes planes, or pieces of them, in any order."""
 
-    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
-        """Write plane ``z`` (Y, X)."""
+    def write(self, z: int, labels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
+        """Write plane ``z`` (Y, X), or the piece of it that begins at ``corner``."""
+        ...
+
+    def read_back(self, block: Block) -> npt.NDArray[Any]:
+        """Labels ``(z, y, x)`` of a block, as they are on the disk."""
         ...
 
     def close(self) -> None:
@@ -68,22 +80,58 @@ class LabelSink:
         self._suffix = _suffix(path)
         name = path.name[: len(path.name) - len(self._suffix)]
         self.partial = path.with_name(f"{name}.partial{path.name[len(name) :]}")
+        self.journal = Journal(self.partial.with_name(f"{self.partial.name}.journal"))
+        self.scratch = self.partial.with_name(f"{self.partial.name}.scratch")
         self.written = 0
+        self._voxels = 0
         self._writer: LabelWriter | None = None
 
-    def open(self) -> None:
-        """Create the partial file (an older one of the same name is replaced)."""
+    def open(self, header: dict[str, Any] | None = None) -> None:
+        """Create the partial file (an older one of the same name is replaced) and, with a header, its journal."""
         with self._explaining():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            remove(self.partial)
+            self._remove()
             self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume)
+            if header is not None:
+                self.journal.begin(header)
+
+    def go_on(self) -> bool:
+        """Open what an earlier run left; ``False``: its file is not there, or is damaged beyond single blocks."""
+        try:
+            self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume, fresh=False)
+        except Exception:  # readers of damaged files raise anything
+            return False
+        return True
+
+    def holds(self, block: Block, digest: str) -> bool:
+        """Whether the disk gives back the labels of a block that the journal tells of."""
+        assert self._writer is not None
+        try:
+            same = block_digest(self._writer.read_back(block)) == digest
+        except Exception:  # a chunk that is lost or cannot be decoded
+            return False
+        if same:
+            self._count(block)
+        return same
 
     def write(self, z: int, labels: npt.NDArray[Any]) -> None:
         """Write one plane of labels (Y, X)."""
+        self.write_block(Block(z, (z, 0, 0), (z + 1, *labels.shape)), labels[np.newaxis])
+
+    def write_block(self, block: Block, labels: npt.NDArray[Any]) -> None:
+        """Write the labels of a block, ``(z, y, x)``; again is as good as once."""
         assert self._writer is not None
         with self._explaining():
-            self._writer.write(z, labels)
-        self.written += 1
+            for z, plane in zip(range(block.start[0], block.stop[0]), labels, strict=True):
+                if block.shape[1:] == self._volume.shape[-2:]:
+                    self._writer.write(z, plane)
+                else:
+                    self._writer.write(z, plane, block.start[1:])
+        self._count(block)
+
+    def _count(self, block: Block) -> None:
+        self._voxels += math.prod(block.shape)
+        self.written = self._voxels // math.prod(self._volume.shape[-2:])
 
     def finish(self) -> Path:
         """Close the file and give it its final name."""
@@ -92,16 +140,23 @@ class LabelSink:
             if self.path.exists() and not self._overwrite:  # it may have appeared during the run
                 raise OutputError(f"{self.path} appeared while the run was going; the result is in {self.partial}.")
             put_in_place(self.partial, self.path)
+            self.journal.remove()
+            remove(self.scratch)
         return self.path
 
     def keep_partial(self) -> Path | None:
-        """End early: close the partial file; ``None`` where no plane was finished and nothing is kept."""
+        """End early: close the partial file; ``None`` where no block was finished and nothing is kept."""
         with self._explaining():
             self._close()
-        if not self.written:
-            remove(self.partial)
+        if not self._voxels and not self.journal.done:
+            self._remove()
             return None
         return self.partial
+
+    def _remove(self) -> None:
+        for leftover in (self.partial, self.scratch):
+            remove(leftover)
+        self.journal.remove()
 
     def read(self, path: Path) -> Any:
         """Labels on disk as an array that reads when it is indexed."""
@@ -128,7 +183,7 @@ class LabelSink:
         except OSError as error:
             self._writer = None
             if disk_is_full(error):
-                remove(self.partial)
+                self._remove()
                 raise OutputError(
                     f"the disk is full after {self.written} of {self._volume.depth} slices of {self.path}; the "
                     "unfinished file was removed and nothing else was touched: free some space or write somewhere else."
@@ -188,11 +243,11 @@ def _suffix(path: Path) -> str:
     return next((s for s in _FORMATS if lower.endswith(s) and len(lower) > len(s)), "")
 
 
-def _writer(kind: str, path: Path, volume: LabelVolume) -> LabelWriter:
+def _writer(kind: str, path: Path, volume: LabelVolume, fresh: bool = True) -> LabelWriter:
     if kind == "zarr":
         from napari_anneal.inference.ome_zarr_labels import OmeZarrWriter
 
-        return OmeZarrWriter(path, volume)
+        return OmeZarrWriter(path, volume, fresh)
     from napari_anneal.inference.tiff_labels import TiffWriter
 
-    return TiffWriter(path, volume)
+    return TiffWriter(path, volume, fresh)

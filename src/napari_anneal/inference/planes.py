@@ -1,8 +1,11 @@
-"""The image to segment as a sequence of planes, whatever it is: NumPy, dask, Zarr, a pyramid, or a file on disk."""
+"""The image to segment as a stack of planes, whatever it is: NumPy, dask, Zarr, HDF5, a pyramid, or a file on disk."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +16,22 @@ import numpy.typing as npt
 from napari_anneal.errors import InputError
 from napari_anneal.samples.normalisation import IntensityRange, intensity_range
 from napari_anneal.samples.sample import Sample
+from napari_anneal.samples.zarr_stores import all_files
 
-__all__ = ["Planes", "open_planes"]
+__all__ = ["OneSlice", "Planes", "open_planes"]
 
 _ALLOWED_AXES = "YX, ZYX, or either with a colour axis C (YXC, CYX, ZYXC, …)"
 
+# Slabs of chunks up to this size are read as a whole; above, a plane or a block at a time.
+SLAB_BYTES = 1 << 28
+# Slabs kept beside those of one request: a sweep may go up and down from the slice in view.
+SLABS_KEPT = 2
+# Planes that the grey limits were read from are kept until the run comes by, up to this many bytes.
+KEPT_BYTES = 1 << 28
+
 
 class Planes:
-    """Planes of one image or volume, read one at a time and checked on the way.
+    """Planes of one image or volume, read piece by piece and checked on the way.
 
     Attributes
     ----------
@@ -30,15 +41,23 @@ class Planes:
         Sizes along these axes.
     channels
         1 or 3: what each plane is brought to.
+    path
+        File or folder that is read, or ``None``.
     spacing, unit
         Pixel size along ``axes`` and the symbol of its unit, each ``None`` where unknown.
     """
 
-    def __init__(self, sample: Sample, channels: int, where: str, unit: str | None = None) -> None:
-        self._sample, self.channels, self._where = sample, channels, where
+    def __init__(
+        self, sample: Sample, channels: int, where: str, unit: str | None = None, path: Path | None = None
+    ) -> None:
+        self._sample, self.channels, self._where, self.path = sample, channels, where, path
         self.axes = sample.axes.replace("C", "")
         self.shape = sample.spatial_shape
         self.spacing, self.unit = sample.spacing, unit
+        self._slabs: OrderedDict[tuple[int, ...], npt.NDArray[Any]] = OrderedDict()
+        self._kept: dict[int, npt.NDArray[Any]] = {}
+        self._digest: Any = None
+        self._fingerprint = ""
         if "C" not in sample.axes and channels != 1:
             raise InputError(
                 f"{where} is grey but the model was trained on images with {channels} channels; choose a model "
@@ -60,18 +79,69 @@ class Planes:
         """``(Y, X)``."""
         return self.shape[-2], self.shape[-1]
 
+    @property
+    def stack_shape(self) -> tuple[int, int, int]:
+        """``(Z, Y, X)``; a 2D image is a stack of one plane."""
+        return (len(self), *self.plane_shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels, as they are read."""
+        dtype: np.dtype[Any] = np.dtype(self._sample.image.dtype)
+        return dtype
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs nothing: a NumPy array that is not mapped from a file."""
+        return type(self._sample.image) is np.ndarray
+
+    @property
+    def slab(self) -> int:
+        """Planes that are read together, because the source stores them in the same chunks."""
+        chunks = getattr(self._sample.image, "chunks", None)
+        if "Z" not in self._sample.axes or not chunks:
+            return 1
+        along = chunks[self._sample.axes.index("Z")]
+        return int(along[0] if isinstance(along, tuple) else along)  # dask lists the chunks, Zarr and HDF5 give a side
+
+    @property
+    def slab_bytes(self) -> int:
+        """Size of a slab of whole planes in memory."""
+        return self.slab * math.prod(self.plane_shape) * self.channels * self.dtype.itemsize
+
     def intensity_limits(self) -> IntensityRange:
         """Grey values that map to 0 and 1: one pair for the image or the whole volume."""
         axes = self.axes + ("C" if self.channels > 1 else "")
-        return intensity_range(self if "Z" in axes else self[0], axes, self._where)
+        self._digest = hashlib.blake2b(f"{self.dtype.str}{self._sample.image.shape}".encode(), digest_size=16)
+        limits = intensity_range(self if "Z" in axes else self[0], axes, self._where)
+        self._fingerprint, self._digest = str(self._digest.hexdigest()), None
+        return limits
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of shape, dtype and the planes that the grey limits are read from: cheap, for going on with a run."""
+        if not self._fingerprint:
+            self.intensity_limits()
+        return self._fingerprint
 
     def __getitem__(self, z: int) -> npt.NDArray[Any]:
         """Plane ``z`` as ``(Y, X)``, or ``(Y, X, C)`` for a colour model: what ``intensity_range`` reads."""
         plane = self.plane(z)
+        if self._digest is not None:
+            self._digest.update(np.ascontiguousarray(plane).data)
+        if not self.in_memory and self.slab == 1 and plane.nbytes * (len(self._kept) + 1) <= KEPT_BYTES:
+            self._kept[z] = plane  # the run comes by again, and is spared the reading
         return plane[0] if self.channels == 1 else np.moveaxis(plane, 0, -1)
 
     def plane(self, z: int) -> npt.NDArray[Any]:
-        """Plane ``z`` as ``(C, Y, X)`` in the image's own dtype.
+        """Plane ``z`` as ``(C, Y, X)`` in the image's own dtype; see ``read``."""
+        return self.read(slice(z, z + 1), *(slice(0, n) for n in self.plane_shape))[:, 0]
+
+    def read(self, z: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        """A box of the stack as ``(C, z, y, x)`` in the image's own dtype.
+
+        What the source stores in chunks of several planes is read a slab of chunks at a time, and the last slabs are
+        kept: a sweep along Z reads every chunk once. To be called from one thread at a time.
 
         Raises
         ------
@@ -79,24 +149,83 @@ class Planes:
             NaN or infinite pixels, colours where the model takes grey, or a slice that cannot be read: the
             sentence names the slice.
         """
-        axes = self._sample.axes
-        where = f"slice {z} of {self._where}" if "Z" in axes else self._where
-        index = tuple(z if axis == "Z" else slice(None) for axis in axes)
+        thick = self.slab if self.slab_bytes <= SLAB_BYTES or (y, x) != self._whole_plane else 1
+        first, last = z.start // thick, (z.stop - 1) // thick
+        parts = []
+        for slab in range(first, last + 1):
+            begin, end = slab * thick, min((slab + 1) * thick, len(self))
+            piece = self._piece((begin, end), y, x, keep=last - first + SLABS_KEPT)
+            parts.append(piece[:, max(z.start, begin) - begin : min(z.stop, end) - begin])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def state(self) -> list[Any]:
+        """Names nothing, but differs once the files that the image is read from have changed; empty for arrays."""
+        if self.path is None:
+            return []
+        if self.path.is_file():
+            found = self.path.stat()
+            return [found.st_size, found.st_mtime_ns]
+        entries = [e.stat() for e in all_files(str(self.path))]
+        return [len(entries), sum(e.st_size for e in entries), max((e.st_mtime_ns for e in entries), default=0)]
+
+    @property
+    def _whole_plane(self) -> tuple[slice, slice]:
+        height, width = self.plane_shape
+        return slice(0, height), slice(0, width)
+
+    def _piece(self, planes: tuple[int, int], y: slice, x: slice, keep: int) -> npt.NDArray[Any]:
+        """Planes of one slab, ``(C, z, y, x)``, from the cache or from the source."""
+        key = (*planes, y.start, y.stop, x.start, x.stop)
+        if key in self._slabs:
+            self._slabs.move_to_end(key)
+            return self._slabs[key]
+        if planes[1] - planes[0] == 1 and planes[0] in self._kept:
+            piece = self._kept.pop(planes[0])[:, np.newaxis, y, x]
+        else:
+            piece = self._fetch(planes, y, x)
+        if not self.in_memory:
+            self._slabs[key] = piece
+            while len(self._slabs) > keep:
+                self._slabs.popitem(last=False)
+        return piece
+
+    def _fetch(self, planes: tuple[int, int], y: slice, x: slice) -> npt.NDArray[Any]:
+        """Read and check planes of the source."""
+        axes, whole = self._sample.axes, (y, x) == self._whole_plane
+        single = planes[1] - planes[0] == 1
+        where = self._place(planes[0]) if single else f"slices {planes[0]}–{planes[1] - 1} of {self._where}"
+        parts = {"Z": planes[0] if single else slice(*planes), "Y": y, "X": x}
+        index = tuple(slice(None) if a not in parts or (whole and a != "Z") else parts[a] for a in axes)
         try:
-            plane = np.asarray(self._sample.image[index])
+            found = np.asarray(self._sample.image[index])
+        except InputError:
+            raise
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise InputError(f"{where} cannot be read ({error}); check the file or the array.") from error
-        rest = axes.replace("Z", "")
-        plane = np.moveaxis(plane, rest.index("C"), 0) if "C" in rest else plane[np.newaxis]
-        if plane.shape[1:] != self.plane_shape:
-            raise InputError(
-                f"{where} has shape {plane.shape[1:]} instead of {self.plane_shape}; load the image again."
-            )
+        rest = axes.replace("Z", "") if single else axes
+        found = np.moveaxis(found, rest.index("C"), 0) if "C" in rest else found[np.newaxis]
+        if single:
+            found = found[:, np.newaxis]
+        expected = (planes[1] - planes[0], y.stop - y.start, x.stop - x.start)
+        if found.shape[1:] != expected:
+            shape = found.shape[2:] if single else found.shape[1:]
+            raise InputError(f"{where} has shape {shape} instead of {expected[-len(shape) :]}; load the image again.")
+        fitted = [
+            self._fit_channels(self._finite(found[:, i], planes[0] + i), self._place(planes[0] + i))
+            for i in range(found.shape[1])
+        ]
+        return fitted[0][:, np.newaxis] if single else np.stack(fitted, axis=1)
+
+    def _place(self, z: int) -> str:
+        return f"slice {z} of {self._where}" if "Z" in self._sample.axes else self._where
+
+    def _finite(self, plane: npt.NDArray[Any], z: int) -> npt.NDArray[Any]:
         if plane.dtype.kind == "f" and not _finite(plane):
             raise InputError(
-                f"{where} holds NaN or infinite pixels; replace them first (for example with numpy.nan_to_num)."
+                f"{self._place(z)} holds NaN or infinite pixels; replace them first (for example with "
+                "numpy.nan_to_num)."
             )
-        return self._fit_channels(plane, where)
+        return plane
 
     def _fit_channels(self, plane: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         """Drop alpha; take equal colours as grey."""
@@ -114,6 +243,36 @@ class Planes:
                 "skimage.color.rgb2gray), or pass axes='ZYX' if these are slices of a stack."
             )
         return plane[:1]
+
+
+class OneSlice(Planes):
+    """One slice of a stack as an image, in the grey limits of the whole: it looks as it will in the finished result."""
+
+    def __init__(self, whole: Planes, z: int) -> None:
+        if "Z" not in whole.axes or not 0 <= z < len(whole):
+            raise InputError(f"there is no slice {z} in an image of {len(whole)}; count from 0.")
+        self.__dict__.update(whole.__dict__)
+        self._whole, self._z = whole, z
+        self.axes, self.shape = "YX", whole.plane_shape
+        self.spacing = None if whole.spacing is None else whole.spacing[-2:]
+
+    @property
+    def offset(self) -> int:
+        """Its place in the stack."""
+        return self._z
+
+    @property
+    def depth(self) -> int:
+        """Slices of the stack."""
+        return len(self._whole)
+
+    def intensity_limits(self) -> IntensityRange:
+        """Limits of the whole stack."""
+        return self._whole.intensity_limits()
+
+    def read(self, z: slice, y: slice, x: slice) -> npt.NDArray[Any]:
+        """A box of the stack, slices counted as there."""
+        return self._whole.read(z, y, x)
 
 
 def open_planes(
@@ -170,7 +329,7 @@ def open_planes(
         name=path.name if path else "",
         axes=axes or "",
     )
-    return Planes(sample, channels, where, unit), path
+    return Planes(sample, channels, where, unit, path), path
 
 
 def _level_zero(levels: Sequence[Any]) -> Any:

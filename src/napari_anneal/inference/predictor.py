@@ -19,12 +19,16 @@ from napari_anneal.inference.footprint import bytes_per_pixel, memory_budget
 from napari_anneal.inference.receptive_field import ReceptiveField, evaluating, measure_receptive_field
 from napari_anneal.inference.tiles import Tile, TilePlan, blend_weight, pad_to_stride, plan_tiles
 
-__all__ = ["Cancelled", "Predictor"]
+__all__ = ["Cancelled", "Forward", "Predictor"]
 
 # Pixels that may go through the network, over pixels of the image, before more memory is used for larger tiles.
 ACCEPTED_OVERHEAD = 1.5
 # Activations are half as large; the input, the logits and cast weights are not.
 SHARE_IN_16_BITS = 0.6
+
+
+# A batch of standardised float32 (N, C, Y, X) → probabilities, a float32 tensor (N, K, Y, X) on the CPU.
+Forward = Callable[[npt.NDArray[np.float32]], torch.Tensor]
 
 
 class Cancelled(Exception):
@@ -78,30 +82,32 @@ class Predictor:
         single = bytes_per_pixel(self.network, self.in_channels, self.stride)
         return single * (1.0 if self.dtype is torch.float32 else SHARE_IN_16_BITS)
 
-    def plan(self, shape: tuple[int, int], tile: int | str | None = "auto") -> TilePlan:
-        """Plan the tiles of planes of ``shape`` (Y, X); see ``tiles.plan_tiles`` for ``tile``."""
+    def plan(
+        self, shape: tuple[int, int], tile: int | str | None = "auto", cut: tuple[int, int] | None = None
+    ) -> TilePlan:
+        """Plan the tiles of planes of ``shape`` (Y, X); see ``tiles.plan_tiles`` for ``tile`` and ``cut``."""
         if tile is None:
             return plan_tiles(shape, self.stride, None, None, 0)
         if tile != "auto":
-            return plan_tiles(shape, self.stride, self._reach, tile, 0)
+            return plan_tiles(shape, self.stride, self._reach, tile, 0, cut)
         height, width = (-(-n // self.stride) * self.stride for n in shape)
         budget, most = memory_budget(self.device)
-        if height * width * self._bytes_per_pixel <= budget:
+        if height * width * self._bytes_per_pixel <= budget and cut is None:
             return plan_tiles(shape, self.stride, None, None, 0)
         # A wide receptive field makes small tiles mostly halo: then memory is spent to save time, as far as there is.
         while True:
-            plan = plan_tiles(shape, self.stride, self._reach, "auto", int(budget / self._bytes_per_pixel))
+            plan = plan_tiles(shape, self.stride, self._reach, "auto", int(budget / self._bytes_per_pixel), cut)
             if plan.computed_pixels <= ACCEPTED_OVERHEAD * height * width or 2 * budget > most:
                 return plan
             budget *= 2
 
     @contextmanager
-    def session(self, cancel: CancelSignal | None = None) -> Iterator[Callable[[npt.NDArray[np.float32]], Any]]:
-        """Hold the network ready and give the function that computes one tile.
+    def session(self, cancel: CancelSignal | None = None) -> Iterator[Forward]:
+        """Hold the network ready and give the function that computes tiles.
 
-        That function maps standardised float32 ``(C, Y, X)`` to probabilities, a float32 tensor ``(K, Y, X)``
-        on the CPU. With ``cancel``, every layer asks it first: a stop takes effect within a layer, not within
-        a tile.
+        That function maps a batch of standardised float32 ``(N, C, Y, X)`` to probabilities, a float32 tensor
+        ``(N, K, Y, X)`` on the CPU. With ``cancel``, every layer asks it first: a stop takes effect within a layer, not
+        within a tile.
 
         Raises
         ------
@@ -114,11 +120,11 @@ class Predictor:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
 
-        def compute(tile: npt.NDArray[np.float32]) -> torch.Tensor:
+        def compute(tiles: npt.NDArray[np.float32]) -> torch.Tensor:
             ask()
-            given = torch.from_numpy(np.ascontiguousarray(tile)[np.newaxis])
+            given = torch.from_numpy(np.ascontiguousarray(tiles))
             logits = network(given.to(self.device, memory_format=torch.channels_last))
-            return torch.softmax(logits[0].float(), dim=0).cpu()
+            return torch.softmax(logits.float(), dim=1).cpu()
 
         layers = [module for module in network.modules() if not any(module.children())]
         hooks = [] if cancel is None else [layer.register_forward_pre_hook(ask) for layer in layers]
@@ -133,7 +139,7 @@ class Predictor:
         self,
         plane: npt.NDArray[np.float32],
         plan: TilePlan,
-        compute: Callable[[npt.NDArray[np.float32]], torch.Tensor],
+        compute: Forward,
         on_tile: Callable[[], None] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Probabilities of one plane.
@@ -154,50 +160,76 @@ class Predictor:
         numpy.ndarray
             float32 ``(K, Y, X)``, non-negative, summing to 1 over K.
         """
-        height, width = plane.shape[1:]
-        padded = pad_to_stride(plane, self.stride)
-        if len(plan) == 1:
-            result = compute(padded).numpy()
+        return self.predict_planes(plane[np.newaxis], plan, compute, on_tile)[0].numpy()
+
+    def predict_planes(
+        self,
+        planes: npt.NDArray[np.float32],
+        plan: TilePlan,
+        compute: Forward,
+        on_tile: Callable[[], None] | None = None,
+        batch_pixels: int = 0,
+    ) -> torch.Tensor:
+        """Probabilities of several planes, ``(N, C, Y, X)`` → float32 ``(N, K, Y, X)``; see ``predict``.
+
+        Tiles of equal shape, of one plane or of several, go through the network together as long as a batch has no more
+        than ``batch_pixels`` pixels. Which do is decided by the plan, so that the same planes give the same bytes.
+        """
+        count, _, height, width = planes.shape
+        padded = pad_to_stride(planes, self.stride)
+        if len(plan) == count == 1:
+            result = compute(padded)
             self._check(result)
             if on_tile is not None:
                 on_tile()
-            return result[:, :height, :width]
-        total = np.zeros((self.n_classes, *plan.padded), dtype=np.float32)
-        weights = np.zeros(plan.padded, dtype=np.float32) if plan.blended else None
-        for tile in plan:
-            part = compute(padded[:, tile.y.computed, tile.x.computed]).numpy()
-            self._check(part)
-            self._place(part, tile, total, weights)
-            if on_tile is not None:
-                on_tile()
+            return result[:, :, :height, :width]
+        total = torch.zeros((count, self.n_classes, *plan.padded), dtype=torch.float32)
+        weights = torch.zeros(plan.padded, dtype=torch.float32) if plan.blended else None
+        for tiles in self._batches(count, plan, batch_pixels):
+            pieces = [padded[n, :, tile.y.computed, tile.x.computed] for n, tile in tiles]
+            parts = compute(np.stack(pieces))
+            self._check(parts)
+            for part, (n, tile) in zip(parts, tiles, strict=True):
+                self._place(part, tile, total[n], weights if n == 0 else None, plan.blended)
+                if on_tile is not None:
+                    on_tile()
         if weights is not None:
             total /= weights
-        return total[:, :height, :width]
+        return total[:, :, :height, :width]
+
+    @staticmethod
+    def _batches(count: int, plan: TilePlan, pixels: int) -> Iterator[list[tuple[int, Tile]]]:
+        """Tiles of all planes, those of one shape together, in the order in which their shapes come up."""
+        shapes: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
+        for tile in plan:
+            same = shapes.setdefault((tile.y.stop - tile.y.start, tile.x.stop - tile.x.start), [])
+            same += [(n, tile) for n in range(count)]
+        for (height, width), tiles in shapes.items():
+            most = max(1, pixels // (height * width))
+            yield from (tiles[i : i + most] for i in range(0, len(tiles), most))
 
     @staticmethod
     def _place(
-        part: npt.NDArray[np.float32],
-        tile: Tile,
-        total: npt.NDArray[np.float32],
-        weights: npt.NDArray[np.float32] | None,
+        part: torch.Tensor, tile: Tile, total: torch.Tensor, weights: torch.Tensor | None, blended: bool
     ) -> None:
-        """Put a tile's result where it belongs."""
+        """Put a tile's result where it belongs; ``weights`` are added up for the first plane only."""
         where = (tile.y.kept, tile.x.kept)
         inner = part[:, tile.y.inside, tile.x.inside]
-        if weights is None:
+        if not blended:
             total[:, *where] = inner
             return
-        weight = blend_weight(tile)
+        weight = torch.from_numpy(blend_weight(tile))
         total[:, *where] += inner * weight
-        weights[where] += weight
+        if weights is not None:
+            weights[where] += weight
 
-    def _check(self, result: npt.NDArray[np.float32]) -> None:
+    def _check(self, result: torch.Tensor) -> None:
         """Refuse what no class map can be made of, instead of writing it as class 1."""
-        if result.shape[0] != self.n_classes:
+        if result.shape[1] != self.n_classes:
             raise InputError(
-                f"the network gives {result.shape[0]} classes, its card names {self.n_classes}; choose another model."
+                f"the network gives {result.shape[1]} classes, its card names {self.n_classes}; choose another model."
             )
-        if not np.isfinite(result).all():
+        if not bool(torch.isfinite(result).all()):
             raise InputError(
                 "the network gives NaN for this image, although the image has none: its weights or their precision are "
                 "at fault; use precision='float32' or another model."

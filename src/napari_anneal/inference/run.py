@@ -1,78 +1,118 @@
-"""One run of a network over the planes of an image: read, compute, keep and write, in order."""
+"""One run of a network over an image or a volume: the steps of its layout, block by block, into memory or a file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_anneal.cancelling import CancelSignal
+from napari_anneal.errors import InputError
+from napari_anneal.inference.blocks import Block
+from napari_anneal.inference.journal import block_digest
+from napari_anneal.inference.layout import Layout, Step
 from napari_anneal.inference.output import LabelSink, keeping_what_is_done
+from napari_anneal.inference.pipeline import run_pipeline
 from napari_anneal.inference.planes import Planes
-from napari_anneal.inference.predictor import Cancelled, Predictor
+from napari_anneal.inference.predictor import Cancelled, Forward, Predictor
+from napari_anneal.inference.scratch import Scratch, ScratchFolder
 from napari_anneal.inference.segmentation import normalised_entropy
-from napari_anneal.inference.tiles import TilePlan
-from napari_anneal.samples.normalisation import standardise
+from napari_anneal.inference.work import BlockWork
 from napari_anneal.validation.calibration import with_temperature
 
-__all__ = ["SegmentationRun"]
+__all__ = ["OnBlock", "SegmentationRun"]
+
+# A finished block, its labels (z, y, x), and its probabilities (K, z, y, x) where they were asked for.
+OnBlock = Callable[[Block, npt.NDArray[Any], npt.NDArray[np.float32] | None], None]
 
 
 class SegmentationRun:
-    """The state of one run; ``labels``, ``probabilities``, ``uncertainty`` and ``path`` are its result."""
+    """The state of one run; ``labels``, ``probabilities``, ``uncertainty`` and ``path`` are its result.
+
+    ``header`` is what the journal of the sink begins with; ``resume``: the sink's journal was read and belongs to this
+    very run, so that its blocks need not be computed again where the disk still holds them.
+    """
 
     def __init__(
         self,
         predictor: Predictor,
         planes: Planes,
-        plan: TilePlan,
+        layout: Layout,
         dtype: np.dtype[Any],
-        sink: LabelSink | None,
-        keep_probabilities: bool,
-        keep_uncertainty: bool,
+        sink: LabelSink | None = None,
+        keep_probabilities: bool = False,
+        keep_uncertainty: bool = False,
         temperature: float = 1.0,
+        header: dict[str, Any] | None = None,
+        resume: bool = False,
     ) -> None:
-        self._predictor, self._planes, self._plan = predictor, planes, plan
-        self._dtype, self._sink = dtype, sink
+        self._predictor, self._planes, self._layout = predictor, planes, layout
+        self._dtype, self._sink, self._header, self._resume = dtype, sink, header, resume
         self._keep_probabilities, self._keep_uncertainty = keep_probabilities, keep_uncertainty
         self._temperature = temperature
+        self._scratch: list[Scratch] = []
         self.labels: Any = None
         self.probabilities: npt.NDArray[np.float32] | None = None
         self.uncertainty: npt.NDArray[np.float32] | None = None
         self.path: Path | None = None
 
-    def execute(self, progress: Callable[[int, int], None] | None, cancel: CancelSignal | None) -> int:
-        """Run, and return the number of planes that were finished."""
-        # Limits come first: an image that cannot be used is refused before anything is created.
-        limits = self._planes.intensity_limits()
+    def execute(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: CancelSignal | None = None,
+        on_block: OnBlock | None = None,
+        first: int | None = None,
+    ) -> int:
+        """Run, and return the number of planes that were finished; see ``Model.segment`` for the arguments."""
         self._allocate()
-        total = len(self._planes) * len(self._plan)
-        tiles_done = 0
+        sink, layout = self._sink, self._layout
+        state = self._planes.state()
+        total, tiles_done, voxels = layout.total_tiles, 0, 0
 
-        def on_tile() -> None:
+        def advance(tiles: int = 1) -> None:
             nonlocal tiles_done
-            tiles_done += 1
+            tiles_done = min(total, tiles_done + tiles)
             if progress is not None:
                 progress(tiles_done, total)
 
-        finished = 0
-        sink = self._sink
-        with keeping_what_is_done(sink):
-            if sink is not None:
-                sink.open()
-            try:
-                with self._predictor.session(cancel) as compute:
-                    for z in range(len(self._planes)):
-                        if cancel is not None and cancel.is_set():
-                            raise Cancelled
-                        unit = standardise(limits.apply(self._planes.plane(z)))
-                        self._keep(z, self._predictor.predict(unit, self._plan, compute, on_tile))
-                        finished += 1
-            except Cancelled:
-                pass
+        folder = ScratchFolder(
+            None if sink is None else sink.scratch,
+            layout,
+            self._planes.channels,
+            self._planes.dtype,
+            self._predictor.n_classes,
+        )
+        try:
+            with keeping_what_is_done(sink):
+                if sink is not None and not self._resume:
+                    sink.open(self._header)
+                self._scratch = [folder.volume(number) for number in range(len(layout.steps) - 1)]
+                try:
+                    with self._predictor.session(cancel) as forward:
+                        for number, step in enumerate(layout.steps):
+                            last = number == len(layout.steps) - 1
+                            blocks = list(step.blocks.ordered(first if last else None))
+                            held = {block.index for block in blocks if self._holds(number, step, block)}
+                            voxels += sum(_voxels(block) for block in blocks if last and block.index in held)
+                            if held:
+                                advance(sum(block.shape[0] * step.passes for block in blocks if block.index in held))
+                            todo = [block for block in blocks if block.index not in held]
+                            for block, result in self._blocks(number, todo, forward, advance, cancel):
+                                voxels += _voxels(block) if last else 0
+                                if last and on_block is not None:
+                                    on_block(block, *result)
+                except Cancelled:
+                    pass
+                self._refuse_changes(state)
+        finally:
+            if sink is None:
+                folder.remove()
+        finished = voxels // int(np.prod(self._planes.plane_shape))
         if sink is not None:
             self.path = sink.finish() if finished == len(self._planes) else sink.keep_partial()
             self.labels = None if self.path is None else sink.read(self.path)
@@ -88,18 +128,105 @@ class SegmentationRun:
         if self._keep_uncertainty:
             self.uncertainty = np.zeros(shape, dtype=np.float32)
 
-    def _keep(self, z: int, probabilities: npt.NDArray[np.float32]) -> None:
-        """Store and write what a plane gave."""
-        labels = (probabilities.argmax(axis=0) + 1).astype(self._dtype)
-        where: Any = z if "Z" in self._planes.axes else ...
+    def _blocks(
+        self,
+        number: int,
+        blocks: list[Block],
+        forward: Forward,
+        advance: Callable[[], None],
+        cancel: CancelSignal | None,
+    ) -> Any:
+        """Read, compute and write blocks of one step; yields each with what ``on_block`` is told."""
+        layout = self._layout
+        step, last = layout.steps[number], number == len(layout.steps) - 1
+        copied = layout.steps[0].kind == "copy"
+        before = self._scratch[number - 1].along(step.axis) if number > copied else None
+        source: Any = self._scratch[0].along(step.axis) if copied and number else self._planes
+        views = sum(len(earlier.views) for earlier in layout.steps[:number])
+        work = BlockWork(self._predictor, layout, step, source, before, views)
+
+        def compute(block: Block, given: Any) -> Any:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+            return given if step.kind == "copy" else work.compute(block, given, forward, advance)
+
+        def write(block: Block, found: Any) -> Any:
+            if not last:
+                return self._pass_on(number, step, block, found)
+            return self._keep(number, block, found)
+
+        read: Any = work.read if step.kind != "copy" else lambda block: self._planes.read(*block.where)
+        with closing(run_pipeline(blocks, read, compute, write)) as finished:
+            yield from finished
+
+    def _holds(self, number: int, step: Step, block: Block) -> bool:
+        """Whether an earlier run has done this block, and the disk still has it."""
+        if not self._resume or self._sink is None:
+            return False
+        digest = self._sink.journal.done.get((number, block.index))
+        if digest is None:
+            return False
+        if number == len(self._layout.steps) - 1:
+            return self._sink.holds(block, digest)
+        try:
+            return block_digest(self._scratch[number].fresh(_in_volume(block, step))) == digest
+        except Exception:  # a chunk that is lost or cannot be decoded
+            return False
+
+    def _pass_on(self, number: int, step: Step, block: Block, found: Any) -> None:
+        """Write what the steps after this one need."""
+        if isinstance(found, torch.Tensor):
+            # In 65,535ths: half the room of float32, and off by no more than 8e-6.
+            with torch.inference_mode():  # which this thread is not in
+                levels = found.clamp_(0, 1).mul_(65535).add_(0.5).to(torch.int32).numpy().astype(np.uint16)
+            axes = np.argsort(step.order)
+            found = np.moveaxis(levels, 1, 0).transpose(0, *(1 + axes))
+        where = _in_volume(block, step)
+        self._scratch[number].write(where, found)
+        if self._sink is not None:
+            self._sink.journal.add(number, block.index, block_digest(found))
+
+    def _keep(self, number: int, block: Block, found: torch.Tensor) -> tuple[Any, Any]:
+        """Store and write the labels of a block."""
+        labels = (found.argmax(dim=1) + 1).numpy().astype(self._dtype)
+        z, y, x = block.where
+        where: Any = (z, y, x) if "Z" in self._planes.axes else (y, x)
         if self._sink is None:
-            self.labels[where] = labels
+            self.labels[where] = labels if "Z" in self._planes.axes else labels[0]
         else:
-            self._sink.write(z, labels)
-        if self._temperature != 1 and (self._keep_probabilities or self._keep_uncertainty):
+            self._sink.write_block(block, labels)
+            if self._header is not None:
+                self._sink.journal.add(number, block.index, block_digest(labels))
+        if not (self._keep_probabilities or self._keep_uncertainty):
+            return labels, None
+        probabilities = np.moveaxis(found.numpy(), 1, 0)
+        if self._layout.combine == "max":
+            probabilities = probabilities / probabilities.sum(axis=0)
+        if self._temperature != 1:
             # After the labels: rounding must not turn a near tie round.
             probabilities = with_temperature(probabilities, self._temperature)
+        given = probabilities if "Z" in self._planes.axes else probabilities[:, 0]
         if self.probabilities is not None:
-            self.probabilities[:, where] = probabilities
+            self.probabilities[:, *where] = given
         if self.uncertainty is not None:
-            self.uncertainty[where] = normalised_entropy(probabilities)
+            self.uncertainty[where] = normalised_entropy(given)
+        return labels, probabilities
+
+    def _refuse_changes(self, state: Any) -> None:
+        """Refuse a result that would be of two images."""
+        if self._planes.state() != state:
+            raise InputError(
+                "the image changed while it was being segmented, so that the result would be of two images; segment it "
+                "again once nothing writes to it."
+            )
+
+
+def _voxels(block: Block) -> int:
+    z, y, x = block.shape
+    return z * y * x
+
+
+def _in_volume(block: Block, step: Step) -> tuple[slice, slice, slice]:
+    """Where a block of a step lies in the volume."""
+    z, y, x = (block.where[step.order.index(i)] for i in range(3))
+    return z, y, x

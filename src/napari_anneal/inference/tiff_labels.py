@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.output import LabelVolume
 
 __all__ = ["TiffWriter"]
@@ -29,7 +31,13 @@ class TiffWriter:
     reported; through a map it kills the process.
     """
 
-    def __init__(self, path: Path, volume: LabelVolume) -> None:
+    def __init__(self, path: Path, volume: LabelVolume, fresh: bool = True) -> None:
+        self._volume = volume
+        if not fresh:
+            with tifffile.TiffFile(path) as file:
+                self._start = int(file.series[0].dataoffset or 0)
+            self._file = path.open("r+b")
+            return
         size = int(np.prod(volume.shape, dtype=np.int64)) * volume.dtype.itemsize
         if shutil.disk_usage(path.parent).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -39,15 +47,34 @@ class TiffWriter:
             written = file.write(shape=volume.shape, dtype=volume.dtype, returnoffset=True, **_options(volume, ome))
         assert written is not None
         self._start = int(written[0])
-        self._volume = volume
         self._file = path.open("r+b")
 
-    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
-        """Write plane ``z``."""
+    def write(self, z: int, labels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
+        """Write plane ``z``, or the piece of it that begins at ``corner``."""
         plane = np.ascontiguousarray(labels, dtype=self._volume.dtype)
-        self._file.seek(self._start + z * plane.nbytes)
-        self._file.write(plane.data)
+        for offset, row in self._rows(z, corner, plane.shape):
+            self._file.seek(offset)
+            self._file.write(plane[row].data)
         self._file.flush()
+
+    def read_back(self, block: Block) -> npt.NDArray[Any]:
+        """Labels ``(z, y, x)`` of a block as they are on the disk."""
+        found = np.zeros(block.shape, dtype=self._volume.dtype)
+        for plane, z in zip(found, range(block.start[0], block.stop[0]), strict=True):
+            for offset, row in self._rows(z, block.start[1:], plane.shape):
+                self._file.seek(offset)
+                values = np.frombuffer(self._file.read(plane[row].nbytes), dtype=plane.dtype)
+                plane[row] = values.reshape(plane[row].shape)
+        return found
+
+    def _rows(self, z: int, corner: tuple[int, int], shape: tuple[int, ...]) -> Iterator[tuple[int, slice]]:
+        """Pieces of a plane that lie together in the file: where each begins, and which rows it is."""
+        height, width = self._volume.shape[-2:]
+        item = self._volume.dtype.itemsize
+        step = shape[0] if shape[1] == width else 1
+        for row in range(0, shape[0], step):
+            pixel = (z * height + corner[0] + row) * width + corner[1]
+            yield self._start + pixel * item, slice(row, row + step)
 
     def close(self) -> None:
         """Close the file; its index was written at the start."""

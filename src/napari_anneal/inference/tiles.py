@@ -48,6 +48,10 @@ class Span:
         """The kept part, counted from the tile's own start."""
         return slice(self.keep_start - self.start, self.keep_stop - self.start)
 
+    def shifted(self, by: int) -> Span:
+        """The same tile counted from another origin."""
+        return Span(self.start + by, self.stop + by, self.keep_start + by, self.keep_stop + by)
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -81,10 +85,26 @@ class TilePlan:
         """Pixels that go through the network."""
         return sum(s.stop - s.start for s in self.ys) * sum(s.stop - s.start for s in self.xs)
 
+    def part(self, rows: slice, columns: slice) -> tuple[TilePlan, tuple[slice, slice]]:
+        """The tiles that a piece of the plane needs, as a plan of the region they cover, and that region.
+
+        The plan counts from the region's own corner; what it gives on the piece is what the whole plan gives there.
+        """
+        ys, xs = (tuple(s for s in spans if s.keep_start < piece.stop and piece.start < s.keep_stop)
+                  for spans, piece in ((self.ys, rows), (self.xs, columns)))  # fmt: skip
+        (top, bottom), (left, right) = ((min(s.start for s in spans), max(s.stop for s in spans)) for spans in (ys, xs))
+        plan = TilePlan(
+            (bottom - top, right - left),
+            tuple(s.shifted(-top) for s in ys),
+            tuple(s.shifted(-left) for s in xs),
+            self.blended and len(ys) * len(xs) > 1,
+        )
+        return plan, (slice(top, bottom), slice(left, right))
+
 
 def pad_to_stride(plane: npt.NDArray[Any], stride: int) -> npt.NDArray[Any]:
-    """Reflect ``(C, Y, X)`` at the bottom and right to multiples of ``stride``; any size from 1 × 1 up."""
-    extra = [(0, 0), *((0, -n % stride) for n in plane.shape[-2:])]
+    """Reflect ``(…, Y, X)`` at the bottom and right to multiples of ``stride``; any size from 1 × 1 up."""
+    extra = [(0, 0)] * (plane.ndim - 2) + [(0, -n % stride) for n in plane.shape[-2:]]
     return np.pad(plane, extra, mode="reflect") if any(e for _, e in extra) else plane
 
 
@@ -94,6 +114,7 @@ def plan_tiles(
     reach: tuple[int, int] | None,
     tile: int | str | None,
     max_pixels: int,
+    cut: tuple[int, int] | None = None,
 ) -> TilePlan:
     """Plan the tiles of a plane.
 
@@ -112,6 +133,9 @@ def plan_tiles(
         the grid that sends the fewest pixels through the network with no tile above ``max_pixels``.
     max_pixels
         What one forward pass may hold.
+    cut
+        Cores also end at multiples of this (Y, X), multiples of ``stride``: a plane that is written in blocks of this
+        size is then computed without doing a tile twice. Blended tiles are not cut.
 
     Raises
     ------
@@ -128,7 +152,10 @@ def plan_tiles(
         sides = 2 * (math.ceil(int(tile) / stride) * stride,)
     else:
         raise InputError(f"tile={tile!r} is not a tile size; use 'auto', None (the whole image) or a number of pixels.")
-    ys, xs = (_spans(n, side, stride, reach) for n, side in zip((height, width), sides, strict=True))
+    ys, xs = (
+        _spans(n, side, stride, reach, c)
+        for n, side, c in zip((height, width), sides, cut or (None, None), strict=True)
+    )
     return TilePlan((height, width), ys, xs, blended=reach is None and len(ys) * len(xs) > 1)
 
 
@@ -142,13 +169,17 @@ def blend_weight(tile: Tile) -> npt.NDArray[np.float32]:
     return np.outer(*ramps).astype(np.float32)
 
 
-def _spans(length: int, side: int, stride: int, reach: tuple[int, int] | None) -> tuple[Span, ...]:
+def _spans(
+    length: int, side: int, stride: int, reach: tuple[int, int] | None, cut: int | None = None
+) -> tuple[Span, ...]:
     """Tiles along one axis of a padded plane."""
-    if side >= length:
+    if side >= length and (cut is None or reach is None or cut >= length):
         return (Span(0, length, 0, length),)
     if reach is not None:
         before, after = reach
-        cores = ((a, min(a + side, length)) for a in range(0, length, side))
+        piece = cut or length
+        pieces = ((a, min(a + piece, length)) for a in range(0, length, piece))
+        cores = ((a, min(a + side, end)) for begin, end in pieces for a in range(begin, end, side))
         return tuple(Span(max(0, a - before), min(length, b + after), a, b) for a, b in cores)
     step = max(stride, math.floor(side * (1 - OVERLAP) / stride) * stride)
     # The last tile is moved inwards instead of being cut: what a network with global context sees keeps its

@@ -54,6 +54,9 @@ class BundleCard(BaseModel):
     )
     normalisation: str = Field(NORMALISATION, description="How grey values become network input.")
     spacing: tuple[float, ...] | None = Field(None, description="Pixel size of the training images (Y, X).")
+    context: int = Field(
+        1, ge=1, le=31, description="Neighbouring slices the network takes as channels, itself included (odd; 1: none)."
+    )
     recipe: dict[str, Any] = Field(default_factory=dict, description="The full fine-tuning recipe.")
     start: dict[str, Any] = Field(default_factory=dict, description="Where the weights came from before this run.")
     lineage: tuple[Link, ...] = Field(
@@ -77,6 +80,10 @@ class BundleCard(BaseModel):
         if len(self.classes) != count or len(set(self.classes)) != count:
             raise ValueError(
                 f"{self.classes} must be {count} different class names, one for each output of the network"
+            )
+        if self.context % 2 == 0 or self.architecture.in_channels % self.context:
+            raise ValueError(
+                f"context {self.context} must be odd and divide the network's {self.architecture.in_channels} channels"
             )
         if not self.colours:
             object.__setattr__(self, "colours", class_colours(count))

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.tiff_spacing import MICROMETRES
 
-__all__ = ["is_store", "missing_chunks", "read_zarr"]
+__all__ = ["all_files", "is_store", "missing_chunks", "read_zarr"]
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -68,7 +69,7 @@ def missing_chunks(array: Any) -> list[str]:
     base = root / array.path
     there = {
         os.path.relpath(entry.path, base).replace(os.sep, "/")
-        for entry in _files(str(base))
+        for entry in all_files(str(base))
         if entry.stat().st_size > 0
     }
     stored = array.shards or array.chunks  # with sharding the files are shards
@@ -77,12 +78,12 @@ def missing_chunks(array: Any) -> list[str]:
     return [key for key in keys if key not in there]
 
 
-def _files(folder: str) -> Any:
+def all_files(folder: str) -> Iterator[os.DirEntry[str]]:
     """Every file below a folder, as directory entries."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _files(entry.path)
+                yield from all_files(entry.path)
             else:
                 yield entry
 

@@ -53,58 +53,6 @@ class Outcome:
     shares: str
 
 
-class LiveSink:
-    """Hands every plane to a listener, and on to the file where there is one (the core's ``LabelSink``)."""
-
-    def __init__(self, on_plane: Callable[[int, npt.NDArray[Any]], None], file: Any = None) -> None:
-        self._on_plane, self._file = on_plane, file
-        self.written = 0
-
-    def open(self) -> None:
-        """Create the file."""
-        if self._file is not None:
-            self._file.open()
-
-    def write(self, z: int, labels: npt.NDArray[Any]) -> None:
-        """Take one plane."""
-        if self._file is not None:
-            self._file.write(z, labels)
-        self.written += 1
-        self._on_plane(z, labels)
-
-    def finish(self) -> Path | None:
-        """Every plane is written."""
-        return None if self._file is None else self._file.finish()
-
-    def keep_partial(self) -> Path | None:
-        """The run ended early."""
-        return None if self._file is None else self._file.keep_partial()
-
-    def read(self, path: Path) -> Any:
-        """Labels on disk."""
-        return self._file.read(path)
-
-
-class OneSlice:
-    """One slice of a stack, in the grey limits of the whole stack: it looks as it will in the finished result."""
-
-    def __init__(self, planes: Any, z: int) -> None:
-        self._planes, self._z = planes, z
-        self.axes, self.channels = "YX", planes.channels
-        self.shape = self.plane_shape = planes.plane_shape
-
-    def __len__(self) -> int:
-        return 1
-
-    def intensity_limits(self) -> Any:
-        """Limits of the whole stack."""
-        return self._planes.intensity_limits()
-
-    def plane(self, z: int) -> npt.NDArray[Any]:
-        """The slice."""
-        return self._planes.plane(self._z)
-
-
 @dataclass(frozen=True)
 class Job:
     """What was ordered when a button was pressed; it holds snapshots, no widget and no layer.
@@ -123,16 +71,13 @@ class Job:
 
     def carry_out(self, report: Callable[[Any], None], cancel: threading.Event) -> Outcome:
         """Load, segment and tell, on the worker's thread."""
-        from napari_anneal.inference import Segmentation, load_model
-        from napari_anneal.inference.output import LabelVolume, open_sink
+        from napari_anneal.inference import load_model
         from napari_anneal.inference.planes import open_planes
-        from napari_anneal.inference.run import SegmentationRun
         from napari_anneal.inference.segmentation import label_dtype
 
         model = load_model(self.model, precision="auto") if isinstance(self.model, str) else self.model
-        planes, _ = open_planes(
-            self.image.data, self.image.axes, self.image.spacing, model.card.architecture.in_channels
-        )
+        image = self.image
+        planes, _ = open_planes(image.data, image.axes, image.spacing, model.card.architecture.in_channels)
         count, dtype = len(model.classes), label_dtype(len(model.classes))
         voxels = int(np.prod(planes.plane_shape if self.z is not None else planes.shape))
         kept = dtype.itemsize * (self.out is None) + 4 * count * self.probabilities + 4 * self.uncertainty
@@ -142,26 +87,27 @@ class Job:
                 "labels are then shown from there), and switch probabilities and uncertainty off."
             )
         report(ModelReady(model.classes, model.colours, model.card.name or "model"))
-        file = None
-        if self.out is not None and self.z is None:
-            volume = LabelVolume(planes.shape, dtype, planes.spacing, model.classes, model.colours, planes.unit)
-            file = open_sink(self.out, volume, self.overwrite, None)
-        stack = self.image.is_stack
         pixels = np.zeros(count + 1, dtype=np.int64)
 
-        def on_plane(z: int, labels: npt.NDArray[Any]) -> None:
-            pixels[:] += np.bincount(labels.ravel(), minlength=count + 1)
-            report(PlaneDone((z if self.z is None else self.z) if stack else None, labels))
+        def on_block(block: Any, labels: npt.NDArray[Any], probabilities: Any) -> None:
+            for z, plane in enumerate(labels, start=block.start[0] if self.z is None else self.z):
+                pixels[:] += np.bincount(plane.ravel(), minlength=count + 1)
+                report(PlaneDone(z if image.is_stack else None, plane))
 
-        sink = LiveSink(on_plane, file)
-        work: Any = planes if self.z is None else OneSlice(planes, self.z)
-        plan = model.predictor.plan(planes.plane_shape, self.tile)
-        run = SegmentationRun(model.predictor, work, plan, dtype, sink, self.probabilities, self.uncertainty)
-        done = run.execute(lambda done, total: report(Progress(done, total)), cancel)
-        result = Segmentation(
-            run.labels, run.probabilities, run.uncertainty, model.classes, model.colours, planes.spacing, run.path,
-            done, len(work),
-        )  # fmt: skip
+        result = model.segment(
+            image.data,
+            image.axes,
+            self.tile,
+            self.out if self.z is None else None,
+            probabilities=self.probabilities,
+            uncertainty=self.uncertainty,
+            progress=lambda done, total: report(Progress(done, total)),
+            cancel=cancel,
+            spacing=image.spacing,
+            overwrite=self.overwrite,
+            on_block=on_block,
+            only=self.z if image.is_stack else None,
+        )
         return Outcome(result, shares(pixels[1:], model.classes))
 
 
