@@ -68,7 +68,8 @@ SampleIs = Annotated[
     typer.Option(
         "--sample",
         help="What the sample is, so that no impossible image is made: isotropic, rolled, drawn, "
-        "columnar, shadowed, orientation_map, chiral, polarised, tint_plate or vortex (repeat for more).",
+        "columnar, shadowed, orientation_map, chiral, polarised, tint_plate or vortex; and directed_classes or "
+        "sized_classes where the labels say a direction or a size (repeat for more).",
     ),
 ]
 Direction = Annotated[

@@ -213,6 +213,51 @@ def orientations() -> Specimen:
     return Specimen(image, labels, disagree, 0.14)
 
 
+def striped_classes(directions: tuple[float, float]) -> Specimen:
+    """Patches of stripes whose class is the direction of the stripes: how far label and stripes disagree."""
+    labels, image = np.zeros((SIDE, SIDE), int), np.full((SIDE, SIDE), 0.5)
+    for number, right, up in cells():
+        inside = np.maximum(abs(right), abs(up)) < 0.8
+        kind = number % 2
+        t = np.radians(directions[kind])
+        labels[inside] = kind + 1
+        image[inside] += 0.3 * np.sin(2 * np.pi * 3 * (up * np.cos(t) - right * np.sin(t)))[inside]
+
+    def disagree(picture: np.ndarray, paint: np.ndarray) -> float:
+        smooth = ndimage.gaussian_filter(picture[0], 1.5)
+        gy, gx = np.gradient(smooth)
+        gy = -gy
+        found = []
+        for kind, direction in enumerate(directions, 1):
+            # Away from the rim, where gradients are those of the patch's own outline.
+            own = ndimage.binary_erosion(paint == kind, iterations=5)
+            y, x = gy[own], gx[own]
+            across = np.degrees(0.5 * np.arctan2(2 * (x * y).sum(), (x**2 - y**2).sum()))
+            found.append(turned(across + 90, direction, 180))
+        return max(found)
+
+    return Specimen(image[None].astype(np.float32), labels, disagree, 3.2)
+
+
+def sized_classes() -> Specimen:
+    """Discs whose class is their size: how far, relatively, the mean width of a class is from what it says."""
+    labels = np.zeros((SIDE, SIDE), int)
+    widths = (0.5, 0.8)
+    for number, right, up in cells():
+        labels[right**2 + up**2 < widths[number % 2] ** 2] = number % 2 + 1
+    image = (0.2 + 0.2 * labels)[None].astype(np.float32)
+    areas = [np.bincount(ndimage.label(labels == k)[0].ravel())[1:].mean() for k in (1, 2)]
+
+    def off(picture: np.ndarray, paint: np.ndarray) -> float:
+        found = []
+        for kind, area in enumerate(areas, 1):
+            whole = [len(r) for r, _, _ in whole_grains(picture, paint == kind)]
+            found.append(abs(np.sqrt(np.median(whole) / area) - 1) if whole else np.nan)
+        return float(np.nanmax(found)) if np.isfinite(found).any() else float("nan")
+
+    return Specimen(image, labels, off, 0.08)
+
+
 CASES: dict[str, tuple[Specimen, str, dict[str, float]]] = {
     "rolled along x": (lines(0), "textured", {"direction_deg": 0}),
     "rolled along y": (lines(90), "textured", {"direction_deg": 90}),
@@ -228,6 +273,9 @@ CASES: dict[str, tuple[Specimen, str, dict[str, float]]] = {
     "crossed polarisers": (crystals(plate=False), "polarised", {}),
     "tint plate": (crystals(plate=True), "tint_plate", {}),
     "orientation map": (orientations(), "orientation_map", {}),
+    "plies at 0° and 90°": (striped_classes((0, 90)), "directed_classes", {"direction_deg": 90}),
+    "plies at ±45°": (striped_classes((45, 135)), "directed_classes", {"direction_deg": 45}),
+    "fine and coarse": (sized_classes(), "sized_classes", {}),
 }
 
 

@@ -3,7 +3,8 @@
 A transform is legal only if its result is an image that the same instrument could have taken of another piece
 of the same specimen. Fields of the recipe are named, so that a form can switch one off and show the sentence beside
 it. Where a sample has a direction, what is legal depends on how that lies in the image: a mirror keeps a direction
-only if its axis lies along or across it.
+only if its axis lies along or across it. The same goes for labels that say a direction or a size: the image may be true
+and its label false.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ __all__ = [
 ]
 
 SampleKind = Literal[
-    "isotropic", "textured", "columnar", "shadowed", "orientation_map", "chiral", "polarised", "tint_plate", "vortex"
-]
+    "isotropic", "textured", "columnar", "shadowed", "orientation_map", "chiral", "polarised", "tint_plate", "vortex",
+    "directed_classes", "sized_classes",
+]  # fmt: skip
 SAMPLE_KINDS: Final[tuple[SampleKind, ...]] = get_args(SampleKind)
 # Other words for a kind.
 SAME_KIND: Final[dict[str, SampleKind]] = {
@@ -157,6 +159,32 @@ def _tint_plate(direction: float, light: float) -> dict[str, str]:
     }
 
 
+def _directed_classes(direction: float, light: float) -> dict[str, str]:
+    """Classes such as *0° ply* and *90° ply*, *upright crack* and *lying crack*: a turn makes one of the other."""
+    found = {
+        "rot90": "the classes name directions, and a quarter turn makes one of the other; a half turn is legal",
+        "rotate": "the classes name directions, and a rotation leaves the label as it was; only a half turn is legal",
+        "shear": "the classes name directions, which a shear turns and the label does not",
+        "perspective": "the classes name directions, which a change of perspective turns and the label does not",
+    }
+    if not _along(direction, 0, 90):
+        found["hflip"] = found["vflip"] = (
+            f"the classes name directions, and a flip makes {(180 - direction) % 180:g}° of {direction:g}°; "
+            "a half turn is legal"
+        )
+    return found
+
+
+def _sized_classes(direction: float, light: float) -> dict[str, str]:
+    """Classes such as *fine* and *coarse*, *micropore* and *pore*: a zoom makes one of the other."""
+    why = "the classes name sizes, which {} changes and the label does not"
+    return {
+        "scale": why.format("a zoom"),
+        "crop": why.format("a crop that is resized"),
+        "perspective": why.format("a change of perspective"),
+    }
+
+
 _TABLE: Final[dict[SampleKind, Callable[[float, float], dict[str, str]]]] = {
     "isotropic": lambda direction, light: {},
     "textured": _textured,
@@ -167,6 +195,8 @@ _TABLE: Final[dict[SampleKind, Callable[[float, float], dict[str, str]]]] = {
     "polarised": _polarised,
     "tint_plate": _tint_plate,
     "vortex": _vortex,
+    "directed_classes": _directed_classes,
+    "sized_classes": _sized_classes,
 }
 
 
@@ -202,9 +232,11 @@ def illegal_transforms(
     kinds
         One kind or several that hold at once. ``textured``: rolled, drawn, extruded; ``columnar``: grown one way, in
         cross-section (in plan view it is isotropic); ``shadowed``: an oblique BSE or SE detector;
-        ``orientation_map``: EBSD colour keys; ``polarised``: crossed polarisers; ``tint_plate``: with a λ plate.
+        ``orientation_map``: EBSD colour keys; ``polarised``: crossed polarisers; ``tint_plate``: with a λ plate;
+        ``directed_classes``, ``sized_classes``: the labels say a direction or a size.
     direction_deg
-        Rolling, drawing or growth direction in the image, degrees anticlockwise from right; 90 is upwards.
+        Rolling, drawing or growth direction in the image, or one that classes name, degrees anticlockwise from right;
+        90 is upwards.
     light_deg
         Where the detector stands, the same way; 90 is the usual place of an Everhart–Thornley detector, above the
         image.

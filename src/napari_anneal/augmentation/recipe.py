@@ -48,7 +48,8 @@ class AugmentationRecipe(Recipe):
         90.0,
         ge=-360,
         le=360,
-        description="Rolling, drawing or growth direction in the image, degrees anticlockwise from right (90: upwards)",
+        description="Rolling, drawing or growth direction in the image, or one that classes name, degrees "
+        "anticlockwise from right (90: upwards)",
     )
     light_deg: float = Field(
         90.0,
