@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from painted import quick
 
+from napari_anneal.widgets._session_augmentation import session_augmentation
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._torch_beside_gl import load_triton_apart
 
 
 @pytest.fixture(autouse=True)
-def _no_models_of_other_tests() -> Iterator[None]:
+def _nothing_of_other_tests() -> Iterator[None]:
     session_models().clear()
+    session_augmentation().reset()
     yield
     session_models().clear()
+    session_augmentation().reset()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QSpinBox, QWidget
 
+from napari_anneal.widgets._augmentation_line import AugmentationLine
 from napari_anneal.widgets._draft import AUTO, Draft
 from napari_anneal.widgets._form import shrinkable
 from napari_anneal.widgets._recipe_form import calm
@@ -51,6 +52,8 @@ class RecipeChoice(QObject):
         for name, text in OPTIMIZERS.items():
             self.optimizer.addItem(text, name)
         self.optimizer.setToolTip(OPTIMIZER_TIP)
+        self.augmentation = AugmentationLine()
+        self.augmentation.changed.connect(self.changed)
         self.settings: RecipeSettings | None = None
         self.edits: dict[tuple[int, str], float | None] = {}
         self.preset.currentIndexChanged.connect(self.take_back_rates)
@@ -97,6 +100,6 @@ class RecipeChoice(QObject):
             str(self.preset.currentData()),
             str(self.optimizer.currentData()),
             self.epochs.value(),
-            {} if self.settings is None else self.settings.values(),
+            {"augmentation": self.augmentation.recipe, **({} if self.settings is None else self.settings.values())},
             dict(self.edits),
         )

@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QHBoxLayout, QSlider, QSpinBox, QWidget
 
 from napari_anneal.widgets._recipe_form import NumberBox, calm
 
-__all__ = ["Slider"]
+__all__ = ["LARGEST", "STEPS", "Scale", "Slider"]
 
 STEPS = 200
 LARGEST = 1e6
+
+
+class Scale(NamedTuple):
+    """Between the numbers and the steps of a handle: linear, or even in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def step(self, value: float) -> int:
+        """Where the handle stands for a value; at an end for one beyond it."""
+        inside = min(max(value, self.low), self.high)
+        if self.log:
+            share = math.log(inside / self.low) / math.log(self.high / self.low)
+        else:
+            share = (inside - self.low) / (self.high - self.low)
+        return round(share * STEPS)
+
+    def value(self, step: int) -> float:
+        """What the handle says, to the three digits that are as fine as a hand can drag."""
+        share = step / STEPS
+        span = self.high - self.low
+        value = self.low * (self.high / self.low) ** share if self.log else self.low + share * span
+        digits = 0 if self.whole else 2 - math.floor(math.log10(max(abs(self.low), abs(self.high)) / 10 or 1))
+        if self.log and value > 0:
+            digits = 2 - math.floor(math.log10(value))
+        return round(value, digits)
 
 
 class Slider(QWidget):
@@ -49,7 +77,7 @@ class Slider(QWidget):
         suffix: str = "",
     ) -> None:
         super().__init__()
-        self._low, self._high, self._log, self._whole = low, high, log, whole
+        self._scale = Scale(low, high, log, whole)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
         self.slider.setPageStep(STEPS // 10)
@@ -62,7 +90,8 @@ class Slider(QWidget):
         self.box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
         # Typing "512" must not run a preview at 5 and at 51.
         self.box.setKeyboardTracking(False)
-        self.box.setFixedWidth(78)
+        # napari asks for 70 px and 10 px at either side.
+        self.box.setStyleSheet("QAbstractSpinBox { min-width: 58px; max-width: 58px; padding: 1px 5px; }")
         for widget in (self.slider, self.box):
             calm(widget)
         layout = QHBoxLayout(self)
@@ -79,7 +108,7 @@ class Slider(QWidget):
 
     def setValue(self, value: float) -> None:
         """Show another value; tells ``changed`` if it is one."""
-        self.box.setValue(round(value) if self._whole else value)
+        self.box.setValue(round(value) if self._scale.whole else value)
 
     def setToolTip(self, text: str) -> None:
         """Put the tooltip on both parts."""
@@ -87,16 +116,7 @@ class Slider(QWidget):
             widget.setToolTip(text)
 
     def _dragged(self, step: int) -> None:
-        share = step / STEPS
-        if self._log:
-            value = self._low * (self._high / self._low) ** share
-        else:
-            value = self._low + share * (self._high - self._low)
-        # Three digits are as fine as a hand can drag.
-        digits = 0 if self._whole else 2 - math.floor(math.log10(max(abs(self._low), abs(self._high)) / 10 or 1))
-        if self._log and value > 0:
-            digits = 2 - math.floor(math.log10(value))
-        self.setValue(round(value, digits))
+        self.setValue(self._scale.value(step))
 
     def _typed(self, value: float) -> None:
         self._show(value)
@@ -104,11 +124,6 @@ class Slider(QWidget):
 
     def _show(self, value: float) -> None:
         """Move the handle without moving the number."""
-        inside = min(max(value, self._low), self._high)
-        if self._log:
-            share = math.log(inside / self._low) / math.log(self._high / self._low)
-        else:
-            share = (inside - self._low) / (self._high - self._low)
         self.slider.blockSignals(True)
-        self.slider.setValue(round(share * STEPS))
+        self.slider.setValue(self._scale.step(value))
         self.slider.blockSignals(False)

@@ -1,246 +1,368 @@
-"""*Augmentation preview*: an image and its labels in, a grid of augmented pairs out, to look at before a run."""
+"""*Augmentation preview*: an image and its labels in, a grid of augmented pairs out; the recipe is the session's."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy import compat
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QWidget
 
+from napari_anneal.errors import InputError
+from napari_anneal.widgets._augmented_grid import CellOrder, Grid, Tile, alone, draws, one
 from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
+from napari_anneal.widgets._grid_layers import GridLayers
 from napari_anneal.widgets._layer_choice import LayerChoice
-from napari_anneal.widgets._layers import check_fit, made, snapshot
-from napari_anneal.widgets._mosaic import Mosaic, MosaicOrder
+from napari_anneal.widgets._layers import check_fit, is_gold, slice_in_view, snapshot
+from napari_anneal.widgets._live_grid import LiveGrid
 from napari_anneal.widgets._pairs import matching_image
-from napari_anneal.widgets._recipe_form import RecipeForm, build, caption
+from napari_anneal.widgets._recipe_form import RecipeForm, build, calm
+from napari_anneal.widgets._sample_choice import SampleChoice
+from napari_anneal.widgets._session_augmentation import session_augmentation
+from napari_anneal.widgets._transform_rows import TransformRows, words
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["AugmentationWidget"]
+    from napari_anneal.augmentation import AugmentationRecipe
 
-WHOLE = "the whole recipe"
-# A change is shown this long after the last edit.
-DEBOUNCE_MS = 350
-NAMES = ("augmented image", "augmented labels", "original image", "original labels")
+__all__ = ["ALONE", "WHOLE", "AugmentationWidget"]
+
+WHOLE, ALONE = "the whole recipe", "every transform alone"
+# Stack and paint events after which the cell is another one.
+PAINT_EVENTS = ("paint", "data", "labels_update")
 
 
 class AugmentationWidget(Form):
-    """See what a transform, or the whole recipe, does to the image and to the labels."""
+    """See what each transform, and the whole recipe, does to image and labels, and set what training uses."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         from napari.layers import Image, Labels
 
         from napari_anneal.augmentation import AugmentationRecipe
+        from napari_anneal.augmentation.recipe import TRANSFORMS
 
-        super().__init__(viewer, "Preview", "Show a grid of augmented pairs beside the image.")
-        self._recipe_type = AugmentationRecipe
+        super().__init__(viewer, "Preview", "Show the grid beside the image, drawn with this seed (the same again).")
+        self._recipe_type, self._transforms = AugmentationRecipe, TRANSFORMS
+        self._session = session_augmentation()
         self.image = LayerChoice(viewer, (Image,))
         self.row("Image", self.image, "2D, or a stack: then the slice that is shown. Cells are cut around the paint.")
         self.labels = LayerChoice(viewer, (Labels,), none="(no labels)")
         self.row("Labels", self.labels, "Moved together with the image; grey-value transforms leave them alone.")
-        self.show_what = shrinkable(QComboBox())
-        self.row("Show", self.show_what, "One transform alone (in every cell), or all of them as training draws them.")
-        self.reseed = QPushButton("Reseed")
-        self.reseed.setToolTip("Draw other random numbers.")
-        self.before = QPushButton("Before")
-        self.before.setCheckable(True)
-        self.before.setToolTip("Switch between the augmented cells and the same cells as they were.")
-        self.bar.buttons.insertWidget(1, self.before, 1)
-        self.bar.buttons.insertWidget(1, self.reseed, 1)
+        self.sample = SampleChoice()
+        self.row("Sample", self.sample, "What the sample is: forbids the transforms that would be untrue.")
+        self._build_show()
+        self._build_seed()
+        self.transforms = TransformRows(self._session.recipe, TRANSFORMS)
+        self.body.addWidget(self._recipe_head())
+        self.body.addWidget(self.transforms)
         self._build_folded()
         self.body.addStretch()
-        self._seed, self._shown, self._again = 0, False, False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DEBOUNCE_MS)
-        self._timer.timeout.connect(self._update)
-        self.labels.layer_changed.connect(self._pair)
-        self.bar.started.connect(lambda: self.guarded(self._run))
-        self.reseed.clicked.connect(self._draw_others)
-        self.before.toggled.connect(self._toggle)
-        for signal in (self.show_what.currentIndexChanged, self.side.valueChanged, self.columns.valueChanged):
-            signal.connect(self._changed)
-        self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
-        self.job.ended.connect(self._run_again)
+        self.grid = GridLayers(viewer)
+        self.drawing = LiveGrid(self, self._order, self.guarded)
+        self._paint, self._followed = 0, []
+        self._setting = False
+        self._place: dict[str, Any] = {}
+        self._connect()
         self._list_transforms()
+        self._take_from_session()
         self._pair()
+        self.drawing.warm_up()
+
+    def _build_show(self) -> None:
+        self.show_what = shrinkable(QComboBox())
+        self.overlay = QCheckBox("labels")
+        self.overlay.setChecked(True)
+        self.overlay.setToolTip("Paint over the cells on or off.")
+        box = QWidget()
+        row = QHBoxLayout(box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.show_what, 1)
+        row.addWidget(self.overlay)
+        tip = "The original beside draws of the whole recipe, as training makes them, or of transforms each alone."
+        self.row("Show", box, tip)
+        self.show_what.setToolTip(tip)
+
+    def _build_seed(self) -> None:
+        self.seed, self.reseed = QSpinBox(), QPushButton("Next seed")
+        self.seed.setRange(0, 999_999)
+        self.seed.setKeyboardTracking(False)
+        calm(self.seed)
+        self.reseed.setToolTip("Draw other random numbers.")
+        tip = "The same seed draws the same cells again, on any machine."
+        self.seed.setToolTip(tip)
+        box = QWidget()
+        row = QHBoxLayout(box)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.seed, 1)
+        row.addWidget(self.reseed, 1)
+        self.row("Seed", box, tip)
+
+    def _recipe_head(self) -> QWidget:
+        """What is said of the recipe as a whole, above its transforms."""
+        self.about = QLabel()
+        self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.about.setToolTip(
+            "Fine-tune augments its training images with this very recipe, and never those it judges by."
+        )
+        self.reset = QPushButton("Default")
+        self.reset.setToolTip("Go back to the default recipe: a gentle one for isotropic samples.")
+        self.reset.clicked.connect(self._session.reset)
+        box = QWidget()
+        row = QHBoxLayout(box)
+        row.setContentsMargins(0, 4, 0, 0)
+        row.addWidget(self.about, 1)
+        row.addWidget(self.reset)
+        return box
 
     def _build_folded(self) -> None:
         box = QWidget()
-        column = QVBoxLayout(box)
-        column.setContentsMargins(0, 0, 0, 0)
-        grid = form_layout()
+        grid = form_layout(box)
         self.side, self.columns = QSpinBox(), QSpinBox()
         for spin, low, high, value, label, tip in (
-            (self.side, 16, 2048, 192, "cell (px)", "Side of a cell, as the patch in training."),
-            (self.columns, 1, 6, 3, "grid", "Cells along each side of the grid."),
+            (self.side, 16, 2048, 256, "cell (px)", "Side of a cell, as the patch in training."),
+            (self.columns, 2, 6, 3, "grid", "Cells along each side of the grid."),
         ):
             spin.setRange(low, high)
             spin.setValue(value)
             spin.setKeyboardTracking(False)
             spin.setToolTip(tip)
+            calm(spin)
             grid.addRow(label, spin)
-        column.addLayout(grid)
-        self.reasons = QLabel()
-        self.reasons.setWordWrap(True)
-        column.addWidget(self.reasons)
-        self.recipe = RecipeForm(self._recipe_type())
-        self.recipe.changed.connect(self._recipe_changed)
-        column.addWidget(self.recipe)
-        section = fold("What the sample is, probabilities and strengths", box, "Every field of the augmentation recipe")
-        self.body.addWidget(section)
+        self.outside = RecipeForm(self._session.recipe, ("outside",))
+        grid.addRow(self.outside)
+        self.body.addWidget(fold("Cells and borders", box, "Size and number of the cells; what lies outside a patch."))
 
-    def recipe_now(self) -> Any:
-        """The recipe as edited; transforms that the kind of sample forbids are switched off.
+    def _connect(self) -> None:
+        self.image.layer_changed.connect(self._follow)
+        self.labels.layer_changed.connect(self._pair)
+        self.bar.started.connect(self._draw_again)
+        self.bar.cancelled.connect(self.drawing.drop)
+        self.reseed.clicked.connect(self._draw_others)
+        self.overlay.toggled.connect(self.grid.show_overlay)
+        for signal in (self.seed.valueChanged, self.side.valueChanged, self.columns.valueChanged):
+            signal.connect(self._redraw)
+        self.show_what.currentIndexChanged.connect(self._on_show)
+        self.sample.changed.connect(self._on_sample)
+        for part in (self.transforms, self.outside):
+            part.changed.connect(self._on_edit)
+        self._session.changed.connect(self._take_from_session)
+        self.drawing.shown.connect(self._show)
+        self.drawing.failed.connect(lambda text: self.bar.say(text, "bad"))
+        self.viewer.dims.events.current_step.connect(self._on_slice)
+
+    # The recipe
+
+    def values(self) -> dict[str, Any]:
+        """Every field of the recipe as edited, those of forbidden transforms too."""
+        return {**self.transforms.values(), **self.sample.values(), **self.outside.values()}
+
+    def recipe_now(self) -> AugmentationRecipe:
+        """The recipe as edited; transforms that the kinds of sample forbid are switched off.
 
         Raises
         ------
         InputError
-            A range the wrong way round.
+            A setting that the recipe refuses.
         """
-        values = self._recipe_type.made_legal(self.recipe.values())
-        name = self.show_what.currentData()
-        if name is not None:
-            from napari_anneal.augmentation.recipe import TRANSFORMS
+        recipe: AugmentationRecipe = build(self._recipe_type, self._recipe_type.made_legal(self.values()))
+        return recipe
 
-            values.update(dict.fromkeys(TRANSFORMS, 0.0))
-            values[name] = 1.0
-        return build(self._recipe_type, values)
+    def _set(self, part: Any, values: Mapping[str, Any]) -> None:
+        """Give a part of the form other values, of which it need tell nobody."""
+        self._setting = True
+        part.set_values(values)
+        self._setting = False
+
+    def _on_edit(self) -> None:
+        if self._setting:
+            return
+
+        self.guarded(lambda: self._session.put(self.recipe_now()))
+        self._redraw()
+
+    def _on_sample(self) -> None:
+        """Where quarter turns become untrue and half turns stay true, half turns take their place, and back."""
+        if self._setting:
+            return
+        values = self.sample.values()
+        kinds = (values["sample"], *values["also"])
+        usual = self._recipe_type.for_sample(
+            kinds, direction_deg=values["direction_deg"], light_deg=values["light_deg"]
+        ).rot180
+        if self.transforms.values()["rot180"] in (0.0, self._half_turns):
+            self._set(self.transforms, {"rot180": usual})
+        self._half_turns = usual
+        self._list_transforms()
+        self._on_edit()
+
+    def _take_from_session(self) -> None:
+        """Show the session's recipe, which another form may have put there."""
+        recipe = self._session.recipe
+        if not compat.isalive(self):
+            return
+        self._half_turns = self._recipe_type.for_sample(
+            recipe.kinds, direction_deg=recipe.direction_deg, light_deg=recipe.light_deg
+        ).rot180
+        values = {name: getattr(recipe, name) for name in type(recipe).model_fields}
+        if self._recipe_type.made_legal(self.values()) != values:
+            for part in (self.sample, self.transforms, self.outside):
+                self._set(part, values)
+            self._list_transforms()
+        self._say_recipe()
+        self._redraw()
 
     def _list_transforms(self) -> None:
-        """Offer the transforms that are legal for the kind of sample, and say why the others are not."""
+        """Offer the transforms that are legal for the sample, and grey the others with the reason."""
         from napari_anneal.augmentation import illegal_transforms
-        from napari_anneal.augmentation.recipe import TRANSFORMS
 
-        values = self.recipe.values()
-        illegal = illegal_transforms(values["sample"], values["direction_deg"], values["light_deg"])
-        unused = {"direction_deg"} if values["sample"] not in ("textured", "columnar") else set()
-        unused |= {"light_deg"} if values["sample"] != "shadowed" else set()
-        # "rotate" is how often, "rotate_deg" how far.
-        off = tuple(f"{name}_" for name in illegal)
-        self.recipe.leave_out(unused | {name for name in values if f"{name}_".startswith(off)})
+        values = self.values()
+        illegal = illegal_transforms(self.sample.kinds, values["direction_deg"], values["light_deg"])
+        self.transforms.forbid(illegal)
         chosen = self.show_what.currentData()
         self.show_what.blockSignals(True)
         self.show_what.clear()
-        self.show_what.addItem(WHOLE, None)
-        for name in TRANSFORMS:
-            if name not in illegal:
-                self.show_what.addItem(caption(name), name)
-        self.show_what.setCurrentIndex(max(0, self.show_what.findData(chosen)) if chosen else 0)
+        for text in (WHOLE, ALONE):
+            self.show_what.addItem(text, text)
+        for name in self._transforms:
+            self.show_what.addItem(words(name) + (" (not legal)" if name in illegal else ""), name)
+            item = self.show_what.model().item(self.show_what.count() - 1)
+            item.setEnabled(name not in illegal)
+            self.show_what.setItemData(self.show_what.count() - 1, illegal.get(name, ""), Qt.ItemDataRole.ToolTipRole)
+        kept = chosen if chosen not in illegal else WHOLE
+        self.show_what.setCurrentIndex(max(0, self.show_what.findData(kept)))
         self.show_what.blockSignals(False)
-        by_reason: dict[str, list[str]] = {}
-        for name, reason in illegal.items():
-            by_reason.setdefault(reason, []).append(caption(name))
-        said = [f"Off: {', '.join(names)}. {why[:1].upper()}{why[1:]}." for why, names in by_reason.items()]
+        self.transforms.look_at(self.looked_at)
+        said = []
+        if illegal:
+            said.append(f"Off: {', '.join(map(words, illegal))}; why is said beside each.")
         if self._recipe_type.made_legal(values)["outside"] != values["outside"]:
             said.append("Pixels from outside a cell are wrapped around: mirrored, they would be flipped.")
-        self.reasons.setText("\n".join(said))
-        self.reasons.setVisible(bool(illegal))
+        self.sample.say(" ".join(said))
 
-    def _recipe_changed(self) -> None:
-        self._list_transforms()
-        self._changed()
+    def _say_recipe(self) -> None:
+        count = len(self._session.recipe.active)
+        self.about.setText(f"{count} transform{'s' * (count != 1)}; Fine-tune uses these")
+        self.reset.setEnabled(self._session.recipe != self._recipe_type())
 
-    def _changed(self, value: Any = None) -> None:
+    # What is shown
+
+    @property
+    def looked_at(self) -> str | None:
+        """The one transform that is shown alone, or ``None``."""
+        data = self.show_what.currentData()
+        return None if data in (WHOLE, ALONE) else str(data)
+
+    def tiles(self) -> tuple[tuple[Tile, ...], int]:
+        """The cells to draw, and in how many columns."""
+        recipe, seed, columns = self.recipe_now(), self.seed.value(), self.columns.value()
+        if self.show_what.currentData() == ALONE:
+            legal = [name for name in self._transforms if name not in recipe.switched_off]
+            tiles = alone(recipe, legal, seed, words)
+            return tiles, math.ceil(math.sqrt(len(tiles)))
+        name = self.looked_at
+        if name is None:
+            return draws(recipe, columns**2, seed, "draw"), columns
+        return draws(one(recipe, name), columns**2, seed, words(name)), columns
+
+    def _on_show(self, index: int = 0) -> None:
+        self.transforms.look_at(self.looked_at)
+        if self.looked_at is not None:
+            self.transforms.unfold(self.looked_at)
+        self._redraw()
+
+    def _redraw(self, value: Any = None) -> None:
         """Show the change, if there is a preview to change."""
-        if self._shown:
-            self._timer.start()
+        if self.grid.shown:
+            self.drawing.ask()
+
+    def _draw_again(self) -> None:
+        """Cut and draw anew: what a layer holds may have been changed without a word."""
+
+        def draw() -> None:
+            self._order()  # what is wrong with the choice is said at once
+            self.drawing.forget()
+            self.drawing.ask()
+
+        self.guarded(draw)
 
     def _draw_others(self) -> None:
-        self._seed += 1
-        self._update()
-
-    def _update(self) -> None:
-        if self.job.running:
-            self._again = True
-            self.job.cancel()
-        else:
-            self.guarded(self._run)
-
-    def _run_again(self) -> None:
-        if self._again:
-            self._again = False
-            self._update()
+        self.seed.setValue(self.seed.value() + 1)
+        if not self.grid.shown:
+            self.drawing.ask()
 
     def _pair(self) -> None:
         labels = self.labels.layer
         image = None if labels is None else matching_image(self.viewer, labels)
         if image is not None:
             self.image.choose(image)
+        self._follow()
 
-    def _run(self) -> None:
-        layer = self.image.layer
+    def _follow(self) -> None:
+        """Listen to what the chosen layers hold."""
+        for emitter in self._followed:
+            emitter.disconnect(self._on_pixels)
+        self._followed = []
+        image, labels = self.image.layer, self.labels.layer
+        if image is not None:
+            self._followed.append(image.events.data)
+        if labels is not None:
+            self._followed += [getattr(labels.events, name) for name in PAINT_EVENTS]
+        for emitter in self._followed:
+            emitter.connect(self._on_pixels)
+        self._redraw()
+
+    def _on_pixels(self, event: Any = None) -> None:
+        if compat.isalive(self):
+            self._paint += 1
+            self._redraw()
+
+    def _on_slice(self, event: Any = None) -> None:
+        layer = self.image.layer if compat.isalive(self) else None
+        if layer is not None and layer.ndim == 3:
+            self._redraw()
+
+    def _order(self) -> tuple[Any, CellOrder, tuple[Tile, ...], int]:
+        layer, paint = self.image.layer, self.labels.layer
         # Only the preview reads it and nothing is kept: no copy of a large stack for nine small cells.
         image = snapshot(layer, copy=False)
-        paint = None if self.labels.layer is None else snapshot(self.labels.layer, "labels")
-        if paint is not None:
-            check_fit(image, paint)
-        z = None
-        if image.is_stack and layer is not None:
-            depth = image.data.shape[0]
-            z = int(np.clip(round(float(layer.world_to_data(self.viewer.dims.point)[0])), 0, depth - 1))
-        order = MosaicOrder(
-            image.data,
-            image.axes,
-            None if paint is None else paint.data,
-            z,
-            self.recipe_now(),
-            self.side.value(),
-            self.columns.value(),
-            self._seed,
-        )
-        self._placement = self._beside(image)
-        self._colormap = None if self.labels.layer is None else self.labels.layer.colormap
-        self.launch(order.carry_out, self._show, "Augmenting …")
+        if layer is not None and is_gold(layer):
+            raise InputError(f"Image {image.name!r} is gold and is never augmented; choose another one.")
+        labels = None if paint is None else snapshot(paint, "labels", copy=False)
+        if labels is not None:
+            check_fit(image, labels)
+        z = slice_in_view(self.viewer, layer) if image.is_stack and layer is not None else None
+        plane = None if labels is None else labels.data if z is None else labels.data[z]
+        side = self.side.value()
+        tiles, columns = self.tiles()
+        self._place = beside(image)
+        self._colormap = None if paint is None else paint.colormap
+        key = (id(layer), id(image.data), id(paint), self._paint, z, side)
+        return key, CellOrder(image.name, image.data, image.axes, plane, z, side), tiles, columns
 
-    def _beside(self, image: Any) -> dict[str, Any]:
-        """Right of the image, in its scale."""
-        scale = np.asarray(image.placement["scale"])[-2:]
-        corner = np.asarray(image.placement["translate"], dtype=float)[-2:]
-        width = image.data.shape[len(image.spacing) - 1]
-        return {"scale": scale, "translate": corner + np.array([0, width * 1.05]) * scale}
-
-    def _show(self, mosaic: Mosaic | None) -> None:
-        if mosaic is None:
-            self.bar.say("Cancelled; the grid stays as it was.")
-            return
-        data = (mosaic.image, mosaic.labels, mosaic.image_before, mosaic.labels_before)
-        first = not self._shown or all(name not in self.viewer.layers for name in NAMES)
-        selected = self.image.layer, self.labels.layer
-        for name, array in zip(NAMES, data, strict=True):
-            if name.endswith("labels") and self.labels.layer is None:
-                continue
-            self._put(name, array)
-        self.image.choose(selected[0])
-        self.labels.choose(selected[1])
-        self._shown = True
-        self._toggle(self.before.isChecked())
-        if first:
-            self.viewer.reset_view()
-        count = self.columns.value() ** 2
+    def _show(self, grid: Grid, seconds: float) -> None:
+        self.grid.show(grid, self._place, self._colormap, self.overlay.isChecked())
         what = self.show_what.currentText()
-        self.bar.say(f"{count} draws of {what}, seed {self._seed}; the layers are right of the image.", "good")
+        said = f"{len(grid.tiles) - 1} cells of {what}, seed {self.seed.value()}, {seconds * 1000:.0f} ms."
+        self.bar.say(f"{grid.cell.note} {said}".strip(), "plain" if grid.cell.note else "good")
 
-    def _put(self, name: str, array: Any) -> None:
-        """Add a layer, or give the layer of the last preview its new content."""
-        if name in self.viewer.layers:
-            layer = self.viewer.layers[name]
-            if layer.data.ndim == array.ndim:
-                layer.data = array
-                layer.scale, layer.translate = self._placement["scale"], self._placement["translate"]
-                return
-            self.viewer.layers.remove(layer)
-        options = {**self._placement, "metadata": made("preview")}
-        if name.endswith("labels"):
-            self.viewer.add_labels(array, name=name, colormap=self._colormap, opacity=0.45, **options)
-        else:
-            rgb = array.ndim == 3
-            limits = {} if rgb else {"contrast_limits": (0.0, 1.0)}
-            self.viewer.add_image(array, name=name, rgb=rgb, **limits, **options)
+    def event(self, event: QEvent) -> bool:
+        """Stop drawing too when the form is taken out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.drawing.stop()
+        return bool(super().event(event))
 
-    def _toggle(self, before: bool) -> None:
-        for name in NAMES:
-            if name in self.viewer.layers:
-                self.viewer.layers[name].visible = name.startswith("original") == before
+
+def beside(image: Any) -> dict[str, Any]:
+    """Right of an image, in its scale and units."""
+    scale = np.asarray(image.placement["scale"])[-2:]
+    corner = np.asarray(image.placement["translate"], dtype=float)[-2:]
+    width = image.data.shape[len(image.spacing) - 1]
+    return {
+        "scale": scale,
+        "translate": corner + np.array([0, width * 1.05]) * scale,
+        "units": tuple(image.placement["units"])[-2:],
+    }

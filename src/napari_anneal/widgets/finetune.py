@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._augmentation_line import open_preview
 from napari_anneal.widgets._calibrating import Calibrating
 from napari_anneal.widgets._chosen_pairs import chosen_pairs
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
@@ -71,6 +72,7 @@ class FineTuneWidget(Form):
         self.preset, self.epochs, self.optimizer = self.choice.preset, self.choice.epochs, self.choice.optimizer
         self.row("Recipe", self.preset, "How the layers of the network are trained, and in which order.")
         self.row("Epochs", self.epochs, "Length of the run over all stages; it may end early (patience).")
+        self.row("Augment", self.choice.augmentation, self.choice.augmentation.tip)
         self.split = SplitChoice(lambda: [pair.image for pair in self.pairs.pairs])
         self.row("Validate on", self.split, self.split.tip)
         self.watch = WatchChoice(viewer)
@@ -113,6 +115,7 @@ class FineTuneWidget(Form):
         self.job.ended.connect(self._on_ended)
         self.runs.again.connect(lambda record: self.guarded(lambda: self.run_again(record)))
         self.runs.resumed.connect(lambda record: self.guarded(lambda: self.go_on(record)))
+        self.choice.augmentation.looked_at.connect(lambda: self.guarded(lambda: open_preview(viewer, self.pairs.pairs)))
         when_loaded(self, self._fill)
 
     def showEvent(self, event: Any) -> None:
