@@ -1,63 +1,110 @@
 """Intercepts: how often lines through the image cross from one grain into the next, by direction and by field.
 
-Lines run through pixel centres along 8 directions (13 in 3D), all of them, so that nothing is left to the choice of
-lines (E1382: automatic measurement). A line cut off by the edge or by a mask counts with the length it has; its two
-ends lie in grains, each counts one half, and so N intercepts are P crossings exactly. A line of no width meets neither
-tangents nor triple points.
+Lines run through pixel centres along directions that stand for all (`directions.even_directions`), all of them, so that
+nothing is left to the choice of lines (E1382: automatic measurement). A line cut off by the edge or by a mask counts
+with the length it has; its two ends lie in grains, each counts one half, and so N intercepts are P crossings exactly. A
+line of no width meets neither tangents nor triple points; how a person counts those is in `test_pattern`.
 
-What steps of finite length h miss are short chords that begin and end within one; the loss grows as h. Steps of twice
-the length lose once more as much, and that can be counted: it is the crossings of two steps less those of the double
-step. So N_L at a step of 0 is N_L(h) plus what doubling the step loses.
+What steps of finite length h miss are short chords that begin and end within one. Steps of two and three times the
+length miss more, and that can be counted: it is the crossings of the single steps less those of the long one, D₂ and
+D₃. If the loss grows as 1 − e^(−k h) then what h itself misses is D₂ / q with q = (D₃ − D₂) / D₂; that is used where
+three steps are shorter than a mean intercept, and D₂ alone (a loss that grows as h) where they are longer than two.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Crossings", "circle_crossings", "lattice_directions", "line_crossings"]
+from napari_anneal.validation.grains.directions import even_directions
+
+__all__ = ["CIRCLES", "LARGEST_CIRCLE", "Crossings", "Losses", "circle_crossings", "circles_of", "line_crossings"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int32]
 
-_KNIGHT = ((1, 2), (2, 1), (2, -1), (1, -2))
 # Abrams' three circles: their circumferences are as 3 : 2 : 1.
 CIRCLES = (3, 2, 1)
 LARGEST_CIRCLE = 0.9
+COUNTS = ("changes", "covered", "lost", "doubly", "missed", "triply")
+# A loss that levels off faster than this from step to step is noise or a lattice of grains.
+STEEPEST = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """What longer steps miss of the crossings that shorter ones see, along D directions; counts of fields add up.
+
+    Attributes
+    ----------
+    step
+        float64 ``(D,)``: length of a single step.
+    changes, covered
+        float64 ``(D,)``: single steps from one grain into another, and the length of all single steps.
+    lost, doubly, missed, triply
+        float64 ``(D,)``: changes that double steps miss of their two halves and the length of all double steps (each
+        as often as there is one); the same for triple steps.
+    """
+
+    step: FloatArray
+    changes: FloatArray
+    covered: FloatArray
+    lost: FloatArray
+    doubly: FloatArray
+    missed: FloatArray
+    triply: FloatArray
+
+    def __add__(self, other: Losses) -> Losses:
+        """Of both fields."""
+        summed = (getattr(self, name) + getattr(other, name) for name in COUNTS)
+        return Losses(self.step, *summed)
+
+    @property
+    def factor(self) -> FloatArray:
+        """Crossings at a step of 0 over those that single steps see, ``(D,)``, 1 or more."""
+        seen = _ratio(self.changes, self.covered)
+        double, triple = _ratio(self.lost, self.doubly), _ratio(self.missed, self.triply)
+        slower = np.nan_to_num(_ratio(triple - double, double), nan=1.0)
+        curved = double / np.maximum(slower, STEEPEST)
+        # Three steps that are longer than a grain tell of its neighbours; a field without triple steps tells nothing.
+        trusted = np.where(np.isnan(triple), 0.0, np.clip(2 - 3 * seen * self.step, 0, 1))
+        loss = np.where(trusted > 0, trusted * curved + (1 - trusted) * double, double)
+        return np.asarray(1 + np.nan_to_num(_ratio(np.maximum(loss, 0), seen)), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Crossings:
-    """Crossings counted on F fields, along D kinds of lines.
+    """Crossings counted on F fields, along D directions.
 
     Attributes
     ----------
-    changes
-        int64 ``(F, D)``: steps from one grain into another.
-    lost
-        float64 ``(F, D)``: changes that double steps miss of their two halves.
-    covered, doubly
-        float64 ``(F, D)``: length of all steps, and of all double steps (each as often as there is one).
+    changes, covered
+        Steps from one grain into another, int64 ``(F, D)``, and the length of all steps, float64 ``(F, D)``.
+    losses
+        What steps of finite length miss, of all fields together.
     weight
         float64 ``(D,)``: share of all directions that each stands for, sum 1.
     directions
-        float64 ``(D, ndim)`` unit vectors; empty for circles.
+        float64 ``(D, ndim)`` unit vectors.
+    error
+        Largest relative error that the mean over these directions can have.
     """
 
     changes: IntArray
-    lost: FloatArray
     covered: FloatArray
-    doubly: FloatArray
+    losses: Losses
     weight: FloatArray
     directions: FloatArray
+    error: float
 
     def per_length(self) -> FloatArray:
         """Crossings per length along each direction ``(D,)``, of all fields together; ``nan`` without steps."""
-        return _ratio(self.changes.sum(0), self.covered.sum(0)) + _ratio(self.lost.sum(0), self.doubly.sum(0))
+        return np.asarray(_ratio(self.changes.sum(0), self.covered.sum(0)) * self.losses.factor, dtype=np.float64)
 
     def mean_per_length(self) -> float:
         """Crossings per length, averaged over directions, of all fields together."""
@@ -65,27 +112,27 @@ class Crossings:
 
     def each_per_length(self) -> FloatArray:
         """Crossings per length, averaged over directions, of every field ``(F,)``; ``nan`` where one has no line."""
-        per_length = _ratio(self.changes, self.covered) + _ratio(self.lost, self.doubly)
-        return np.asarray(per_length @ self.weight, dtype=np.float64)
+        return np.asarray(_ratio(self.changes, self.covered) @ (self.weight * self.losses.factor), dtype=np.float64)
 
     @property
     def counted(self) -> int:
         """Crossings seen, over all lines."""
         return int(self.changes.sum())
 
-
-def lattice_directions(ndim: int) -> IntArray:
-    """Steps in pixels: rows, columns, diagonals and knight's moves in 2D; the 13 neighbours in 3D."""
-    # Imported here: it brings the compiler.
-    from napari_anneal.synthesis.statistics.contacts import line_directions
-
-    steps = line_directions(ndim)
-    if ndim == 2:
-        steps = np.vstack([steps, [(0, *knight) for knight in _KNIGHT]])
-    return steps
+    @property
+    def unseen_share(self) -> float:
+        """Share of the crossings per length that no step saw, 0 for large grains."""
+        seen = float(self.weight @ _ratio(self.changes.sum(0), self.covered.sum(0)))
+        return 1 - seen / self.mean_per_length()
 
 
-def line_crossings(grains: Labels, steps: tuple[float, ...], blocks: int, stride: int = 1) -> Crossings:
+def line_crossings(
+    grains: Labels,
+    steps: tuple[float, ...],
+    blocks: int,
+    stride: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Crossings:
     """Count along all lines.
 
     Parameters
@@ -99,100 +146,74 @@ def line_crossings(grains: Labels, steps: tuple[float, ...], blocks: int, stride
     stride
         Steps are this many times the shortest. Where boundaries were drawn thick, chords about as short as that are
         gone from the map, and steps longer than they extrapolate better.
+    progress
+        Called with (directions done, directions in all).
     """
-    from napari_anneal.synthesis.statistics.contacts import crofton_weights
+    # Imported here: it brings the compiler.
+    from napari_anneal.validation.grains.step_counts import count_steps
 
     ndim = grains.ndim
-    full = grains.reshape((1,) * (3 - ndim) + grains.shape)
-    size = np.array([1.0] * (3 - ndim) + list(steps))
-    lattice = stride * lattice_directions(ndim)
-    counts = np.array([_count(full, step, blocks, ndim) for step in lattice]).transpose(1, 2, 0)
-    length = np.linalg.norm(lattice * size, axis=1)
-    weight = crofton_weights(lattice, size, ndim) * length
-    return Crossings(
-        changes=counts[0],
-        lost=counts[2].astype(np.float64),
-        covered=counts[1] * length,
-        doubly=counts[3] * 2 * length,
-        weight=weight / weight.sum(),
-        directions=(lattice * size / length[:, None])[:, 3 - ndim :],
-    )
+    full = np.ascontiguousarray(grains.reshape((1,) * (3 - ndim) + grains.shape))
+    chosen = even_directions(steps)
+    lattice = stride * chosen.steps
+    part_z, part_y, part_x = (_part_of(n, blocks if axis >= 3 - ndim else 1) for axis, n in enumerate(full.shape))
+    counts = np.zeros((len(lattice), blocks**ndim, 6), dtype=np.int64)
+    for number, step in enumerate(lattice):
+        count_steps(full, np.array([0] * (3 - ndim) + step.tolist()), part_z, part_y, part_x, blocks, counts[number])
+        if progress is not None:
+            progress(number + 1, len(lattice))
+    real = lattice * np.array(steps)
+    length = np.linalg.norm(real, axis=1)
+    changes, once, lost, twice, missed, thrice = counts.transpose(2, 1, 0)
+    summed = (changes, once * length, lost, twice * 2 * length, missed, thrice * 3 * length)
+    losses = Losses(length, *(values.sum(0).astype(np.float64) for values in summed))
+    return Crossings(changes, once * length, losses, chosen.weight, real / length[:, None], chosen.error)
 
 
-def circle_crossings(grains: Labels, steps: tuple[float, ...], blocks: int, stride: int = 1) -> Crossings:
+def circle_crossings(
+    grains: Labels,
+    steps: tuple[float, ...],
+    blocks: int,
+    stride: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Crossings:
     """Count along Abrams' three concentric circles in the middle of each of ``blocks`` × ``blocks`` parts (2D).
 
-    A circle is a closed chain of pixels, and its length is the chain's: every step is as likely to meet a boundary as
-    it is long, whatever its direction.
+    A circle is a closed chain of the steps that lines have, each counted with the steps of its direction: so crossings
+    per length are those of every direction, as with lines, whichever way the chain approaches the circle. What steps
+    miss is taken from the lines of the same field.
     """
-    edges = [np.linspace(0, n, blocks + 1) for n in grains.shape]
-    size = np.array(steps)
-    found = np.zeros((blocks * blocks, 4))
-    for field, (y, x) in enumerate(np.ndindex(blocks, blocks)):
-        low, high = (np.array([edges[0][y + k], edges[1][x + k]]) for k in (0, 1))
-        middle, radius = (low + high - 1) / 2, LARGEST_CIRCLE * float(((high - low) * size).min()) / 2
+    from napari_anneal.validation.grains.step_counts import walk_round
+
+    lines = line_crossings(grains, steps, 1, stride, progress)
+    lattice, size = stride * even_directions(steps).steps, np.array(steps)
+    changes = np.zeros((blocks**2, len(lattice)), dtype=np.int64)
+    taken = np.zeros_like(changes)
+    for field, (middle, radius) in enumerate(circles_of(grains.shape, steps, blocks)):
         for part in CIRCLES:
-            found[field] += _round(grains, middle, radius * part / CIRCLES[0], size, stride)
-    changes, covered, lost, doubly = found.T[:, :, np.newaxis]
-    return Crossings(changes.astype(np.int64), lost, covered, doubly, np.ones(1), np.zeros((0, grains.ndim)))
+            places, kind = walk_round(middle, radius * part / CIRCLES[0], size, lattice)
+            ids = grains[places[:, 0], places[:, 1]]
+            here, there = ids[:-1], ids[1:]
+            known = (here > 0) & (there > 0)
+            taken[field] += np.bincount(kind[known], minlength=len(lattice))
+            changes[field] += np.bincount(kind[known & (here != there)], minlength=len(lattice))
+    return replace(lines, changes=changes, covered=taken * lines.losses.step)
 
 
-def _round(grains: Labels, middle: FloatArray, radius: float, size: FloatArray, stride: int) -> FloatArray:
-    """Changes, length, lost changes and double length along one circle, stepping ``stride`` pixels of its chain."""
-    turn = np.linspace(0, 2 * np.pi, max(16, int(8 * np.pi * radius / size.min())), endpoint=False)
-    path = np.rint(middle + radius * np.column_stack([np.sin(turn), np.cos(turn)]) / size).astype(np.int64)
-    path = path[(path != np.roll(path, 1, axis=0)).any(axis=1)]
-    ids = grains[path[:, 0], path[:, 1]]
-    a, b, c = (np.roll(ids, -lag * stride) for lag in range(3))
-    once, twice = (np.linalg.norm((np.roll(path, -lag * stride, axis=0) - path) * size, axis=1) for lag in (1, 2))
-    single, double = (a > 0) & (b > 0), (a > 0) & (b > 0) & (c > 0)
-    changes, length, doubly = (single & (a != b)).sum(), once[single].sum(), twice[double].sum()
-    # A chain of pixels is longer than its double steps, so what these lose is a matter of crossings per length.
-    lost = changes / length * doubly - (double & (a != c)).sum() if length else 0.0
-    return np.array([changes, length, lost, doubly])
+def circles_of(shape: tuple[int, ...], steps: tuple[float, ...], blocks: int) -> list[tuple[FloatArray, float]]:
+    """Centre in pixels and radius of the largest of the three circles, in each part of a field."""
+    edges, size = [np.linspace(0, n, blocks + 1) for n in shape], np.array(steps)
+    found = []
+    for y, x in np.ndindex(blocks, blocks):
+        low, high = (np.array([edges[0][y + k], edges[1][x + k]]) for k in (0, 1))
+        found.append(((low + high - 1) / 2, LARGEST_CIRCLE * float(((high - low) * size).min()) / 2))
+    return found
 
 
-def _count(full: Labels, step: IntArray, blocks: int, ndim: int) -> IntArray:
-    """Changes, steps, lost changes and double steps along one direction, by block: int64 ``(4, blocks ** ndim)``."""
-    (a, b), here = _along(full, step, 1)
-    known, change = (a > 0) & (b > 0), a != b
-    found = [_by_block(values, full.shape, here, blocks, ndim) for values in (known & change, known)]
-    (a, b, c), here = _along(full, step, 2)
-    known = (a > 0) & (b > 0) & (c > 0)
-    # Two changes of which the ends show one, or none.
-    both = known & (a != b) & (b != c)
-    one, none = (_by_block(values, full.shape, here, blocks, ndim) for values in (both, both & (a == c)))
-    found.append(one + none)
-    found.append(_by_block(known, full.shape, here, blocks, ndim))
-    return np.array(found, dtype=np.int64)
-
-
-def _along(full: Labels, step: IntArray, steps: int) -> tuple[list[Labels], list[slice]]:
-    """Views of an image shifted by 0 … ``steps`` steps, of the same shape, and where the first lies."""
-    views = []
-    for lag in range(steps + 1):
-        where = []
-        for n, d in zip(full.shape, step.tolist(), strict=True):
-            kept = max(n - steps * abs(d), 0)
-            start = (lag * d) if d >= 0 else (steps - lag) * -d
-            where.append(slice(start, start + kept))
-        views.append((full[tuple(where)], where))
-    return [view for view, _ in views], views[0][1]
-
-
-def _by_block(
-    values: npt.NDArray[np.bool_], shape: tuple[int, ...], where: list[slice], blocks: int, ndim: int
-) -> IntArray:
-    """Sum over each block of the whole image, of values that lie at ``where`` in it."""
-    if blocks == 1:
-        return np.array([values.sum()], dtype=np.int64)
-    total: IntArray = values.astype(np.int64)
-    for axis in range(3 - ndim, 3):
-        edges = np.linspace(0, shape[axis], blocks + 1).astype(np.int64) - where[axis].start
-        edges = np.clip(edges, 0, values.shape[axis])
-        summed = np.concatenate([np.zeros_like(total.take([0], axis)), total.cumsum(axis=axis)], axis=axis)
-        total = np.diff(summed.take(edges, axis), axis=axis)
-    return np.asarray(total.ravel(), dtype=np.int64)
+def _part_of(n: int, blocks: int) -> IntArray:
+    """The part that each place along an axis lies in."""
+    edges = np.linspace(0, n, blocks + 1).astype(np.int64)
+    return np.searchsorted(edges[1:], np.arange(n), side="right").astype(np.int64)
 
 
 def _ratio(above: npt.NDArray[Any], below: FloatArray) -> FloatArray:

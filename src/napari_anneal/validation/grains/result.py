@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from napari_anneal.errors import InputError
 from napari_anneal.validation.grains.e112 import g_from_count, g_from_intercept
+from napari_anneal.validation.grains.hand_count import HandCount
 
 __all__ = ["Estimate", "GrainSize"]
 
@@ -89,6 +91,8 @@ class GrainSize:
         Pixel size along each axis, µm; ``None``: unknown.
     notes
         What a reader should know about how this was got.
+    hand_counts
+        For each section (2D): what a person would count along a few test lines; empty for volumes.
     """
 
     intercept: Estimate
@@ -106,6 +110,13 @@ class GrainSize:
     test_lines: str
     spacing_um: tuple[float, ...] | None
     notes: tuple[str, ...] = ()
+    hand_counts: tuple[HandCount, ...] = ()
+
+    @property
+    def mean_intercept_by_hand(self) -> float:
+        """Mean intercept that a person would find along the few test lines, px; ``nan`` for volumes."""
+        met = sum(count.intersections for count in self.hand_counts)
+        return sum(count.length for count in self.hand_counts) / met if met else math.nan
 
     @property
     def pixel_um(self) -> float:
@@ -192,6 +203,7 @@ class GrainSize:
                 "g": _plain(self.g_planimetric) if known else None,
                 "g_interval_95": [_plain(g) for g in self.g_planimetric_interval] if known else None,
             },
+            "by_hand": [_hand(count) for count in self.hand_counts],
             "anisotropy": _plain(self.anisotropy),
             "principal_intercepts_px": [_plain(v) for v in self.principal],
             "principal_directions": self.principal_directions.tolist(),
@@ -211,6 +223,12 @@ class GrainSize:
         if self.spacing_um is not None:
             lines[1] += f"\n  = {self.mean_intercept_um:.4g} µm, {_g(self.g, self.g_interval)}"
             lines[2] += f"\n  = {self.mean_area_um2:.4g} µm², {_g(self.g_planimetric, self.g_planimetric_interval)}"
+        if self.hand_counts:
+            lines.append(
+                f"by hand, along {sum(len(count.lines) for count in self.hand_counts)} test lines: "
+                f"{sum(count.intersections for count in self.hand_counts):g} intersections, mean intercept "
+                f"{_short(self.mean_intercept_by_hand)} px"
+            )
         if len(self.principal):
             axes = " × ".join(f"{length:.4g}" for length in self.principal)
             lines.append(f"anisotropy {self.anisotropy:.3f} (mean intercepts {axes} px along its axes)")
@@ -239,6 +257,18 @@ def _estimate(estimate: Estimate, unit: str) -> dict[str, Any]:
         "relative_accuracy_percent": _plain(estimate.relative_accuracy_percent),
         "counted": _plain(estimate.count),
         "fields": estimate.fields,
+    }
+
+
+def _hand(count: HandCount) -> dict[str, Any]:
+    kinds = dict(sorted(Counter(count.kinds).items()))
+    return {
+        "lines": len(count.lines),
+        "length_px": count.length,
+        "intersections": count.intersections,
+        "intercepts": count.intercepts,
+        "mean_px": _plain(count.mean_intercept),
+        "met": kinds,
     }
 
 
