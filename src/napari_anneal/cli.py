@@ -18,6 +18,7 @@ from napari_anneal.cli_augment import augment
 from napari_anneal.cli_cascade import cascade
 from napari_anneal.cli_data import check, split
 from napari_anneal.cli_export import export
+from napari_anneal.cli_instances import instances
 from napari_anneal.cli_runs import report, runs
 from napari_anneal.cli_training import cross_validate, train
 from napari_anneal.cli_validation import calibrate, evaluate, grain_size
@@ -170,6 +171,7 @@ def segment(
 
 
 app.command()(export)
+app.command()(instances)
 app.command()(evaluate)
 app.command()(calibrate)
 app.command("grain-size")(grain_size)

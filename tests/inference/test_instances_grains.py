@@ -94,7 +94,8 @@ def test_depth_is_told_in_fractions_of_a_pixel():
     disks = ((y - 30) ** 2 + (x - 32) ** 2 < 400) | ((y - 30) ** 2 + (x - 66) ** 2 < 400)
     # Radius 20, half the neck √(20² − 17²) = 10.5: the cut is some 9 px deep.
     counts = [
-        find_instances(disks, InstanceRecipe(kind="objects", reach=30, depth=d)).count for d in (8.5, 8.75, 9.75, 10)
+        find_instances(disks, InstanceRecipe(kind="objects", reach=30, depth=d, scale=1000)).count
+        for d in (8.5, 8.75, 9.75, 10)
     ]
     assert counts == [2, 2, 1, 1]
 
@@ -137,10 +138,11 @@ def test_thick_slices_count_as_far_apart():
     balls = ((5 * (z - 3)) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 324) | (
         (5 * (z - 9)) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 324
     )
-    recipe = InstanceRecipe(kind="objects", reach=24, depth=2)
+    recipe = InstanceRecipe(kind="objects", reach=24)
     found = find_instances(balls, recipe, spacing=(5, 1, 1))
     assert found.count == 2
     assert found.labels[3, 20, 20] != found.labels[9, 20, 20]
+    assert find_instances(balls, recipe).count == 1
 
 
 def test_writes_through_a_zarr_array_in_blocks_with_the_same_bytes(tmp_path):

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Segmentation", "label_dtype", "normalised_entropy"]
+from napari_anneal.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_anneal.inference.instances import InstanceRecipe
+
+__all__ = ["Segmentation", "class_to_divide", "label_dtype", "normalised_entropy"]
+
+# Classes that are not the objects of an image.
+_GROUNDS = ("ground", "matrix", "boundar", "substrate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +60,74 @@ class Segmentation:
     def complete(self) -> bool:
         """Whether every slice was segmented (``False``: the run was cancelled)."""
         return self.done == self.total
+
+    def instances(self, recipe: InstanceRecipe | None = None, *, of: str | None = None, **options: Any) -> Any:
+        """Divide the segmentation into grains between the boundaries, or into objects of a class.
+
+        Probabilities are divided where they were kept, else labels.
+
+        Parameters
+        ----------
+        recipe
+            Settings; ``None``: the defaults, for grains between boundaries.
+        of
+            Name of the boundary class, or of the objects' class; ``None``: the class that is called a boundary, and for
+            objects the only class besides the ground where there are two.
+        options
+            As for `find_instances`: ``seeds``, ``intensity``, ``out``, ``block``, ``progress``, ``cancel`` …
+
+        Returns
+        -------
+        Instances or None
+            See `find_instances`.
+
+        Raises
+        ------
+        InputError
+            The class is not there or not said, the run was cancelled, or see `find_instances`.
+        """
+        from napari_anneal.inference.instances import InstanceRecipe, find_instances
+
+        recipe = recipe or InstanceRecipe()
+        if not self.complete:
+            raise InputError("the segmentation was cancelled before its end; segment all of it, then divide it.")
+        k = class_to_divide(self.classes, recipe.kind, of)
+        given: dict[str, Any] = {"spacing": self.spacing}
+        if recipe.kind == "objects":
+            given["class_name"] = self.classes[k]
+        elif len(self.classes) == 2:
+            given["class_name"] = self.classes[1 - k]
+        source = self.labels if self.probabilities is None else self.probabilities[k]
+        value = k + 1 if self.probabilities is None else None
+        return find_instances(source, recipe, value=value, **(given | options))
+
+
+def class_to_divide(classes: Sequence[str], kind: str, of: str | None = None) -> int:
+    """Index of the class that is the boundary, or the objects.
+
+    Raises
+    ------
+    InputError
+        No class has that name, or there is more than one that it could be.
+    """
+    names = [name.lower() for name in classes]
+    listed = ", ".join(classes)
+    if of is not None:
+        if of.lower() not in names:
+            raise InputError(f"there is no class {of!r}; the classes are {listed}.")
+        return names.index(of.lower())
+    edges = [k for k, name in enumerate(names) if "boundar" in name]
+    if kind == "boundaries":
+        if len(edges) != 1:
+            raise InputError(
+                f"which class is the boundary cannot be told from the classes {listed}; name it, or divide objects "
+                "(kind='objects')."
+            )
+        return edges[0]
+    objects = [k for k, name in enumerate(names) if not any(word in name for word in _GROUNDS)]
+    if len(objects) != 1:
+        raise InputError(f"the classes are {listed}; say which of them the objects are.")
+    return objects[0]
 
 
 def label_dtype(n_classes: int) -> np.dtype[Any]:

@@ -42,7 +42,8 @@ class TiffWriter:
         if shutil.disk_usage(path.parent).free < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         big = size > CLASSIC_LIMIT
-        ome = big or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+        # ImageJ knows no whole numbers of four bytes.
+        ome = big or volume.dtype.itemsize > 2 or path.name.lower().endswith((".ome.tif", ".ome.tiff"))
         with tifffile.TiffWriter(path, bigtiff=big, ome=ome, imagej=not ome) as file:
             written = file.write(shape=volume.shape, dtype=volume.dtype, returnoffset=True, **_options(volume, ome))
         assert written is not None

@@ -19,6 +19,7 @@ from napari_anneal.inference.instances.blocks import Block, Volume, block_shape,
 from napari_anneal.inference.instances.components import components_of_block
 from napari_anneal.inference.instances.landscape import Landscape
 from napari_anneal.inference.instances.lines import crests
+from napari_anneal.inference.instances.linking import SliceLinks
 from napari_anneal.inference.instances.measures import Measures
 from napari_anneal.inference.instances.merging import numbers_of_instances
 from napari_anneal.inference.instances.neighbours import forward_steps
@@ -138,7 +139,9 @@ class _Finder:
         held = Volume(self.out, "the output")
         self._held = held
         self.blocks = blocks_of(shape, block_shape(shape, block, held.chunks or self.volume.chunks))
-        self.steps = forward_steps(shape, recipe.connectivity)
+        if recipe.slices and (ndim == 2 or seeds is not None):
+            raise InputError("slices are linked in a stack (Z, Y, X) without seeds; leave out slices=True.")
+        self.steps = forward_steps(shape, recipe.connectivity, recipe.slices)
         full = (1.0,) * (3 - ndim) + (self.spacing or (1.0,) * ndim)
         self.landscape = Landscape.of(recipe, shape, (full[0], full[1], full[2]))
         if workers is not None and workers < 1:
@@ -149,15 +152,20 @@ class _Finder:
         self, class_name: str, progress: Callable[[int, int], None] | None, cancel: CancelSignal | None
     ) -> Instances | None:
         """Run, see `find_instances`."""
-        self._done, self._total = 0, len(self.blocks) * (4 if self.recipe.lines else 2)
+        depth = self.volume.shape[0]
+        self._done = 0
+        self._total = len(self.blocks) * (4 if self.recipe.lines else 2) + (depth if self.recipe.slices else 0)
         self._progress, self._cancel = progress, cancel
         try:
             numbers, offsets = self._regions()
             measures = Measures()
-            self._number(numbers, offsets, None if self.recipe.lines else measures)
+            last = None if self.recipe.slices else measures
+            self._number(numbers, offsets, None if self.recipe.lines else last)
             if self.recipe.lines:
                 self._draw_lines()
-                self._clear_lines(measures)
+                self._clear_lines(last)
+            if self.recipe.slices:
+                self._link(measures)
         except _Stopped:
             return None
         shape, ndim = self.volume.shape, self.volume.ndim
@@ -177,7 +185,7 @@ class _Finder:
             regions.append(found.regions)
             count += len(found.regions)
             self._step()
-        pixel = math.prod(self.spacing or (1.0,))
+        pixel = math.prod((self.spacing or (1.0,))[1 if self.recipe.slices else 0 :])
         least = max(self.recipe.min_size, math.ceil((self.recipe.min_size_um or 0.0) / pixel))
         numbers = numbers_of_instances(
             Regions.together(regions),
@@ -245,12 +253,24 @@ class _Finder:
         held = block.grown((1, 1, 1), self.volume.shape)
         return framed(block, held, np.abs(self._read(held)), 0), self._heights(block)[0]
 
-    def _clear_lines(self, measures: Measures) -> None:
+    def _clear_lines(self, measures: Measures | None) -> None:
         """Put 0 in place of negative labels."""
         for block, part in self._each(self._read):
             labels = np.maximum(part, 0)
             self._write(block, labels)
             self._measure(measures, block, labels)
+            self._step()
+
+    def _link(self, measures: Measures) -> None:
+        """Give the parts of an instance in neighbouring slices one number."""
+        links = SliceLinks(self.recipe.overlap)
+        depth, height, width = self.volume.shape
+        for z in range(depth):
+            self._ask()
+            plane = Block((z, 0, 0), (z + 1, height, width))
+            labels = links.renumber(self._read(plane)[0])[None]
+            self._write(plane, labels)
+            self._measure(measures, plane, labels)
             self._step()
 
     def _measure(self, measures: Measures | None, block: Block, labels: npt.NDArray[np.int32]) -> None:

@@ -38,7 +38,8 @@ class Landscape:
     recipe
         Kind, threshold, landscape, reach and depth are used.
     weights
-        Squared pixel size along Z, Y, X over that of the finest axis, times `FINENESS`; 0 where the axis has one pixel.
+        Squared pixel size along Z, Y, X over that of the finest axis, times `FINENESS`; 0 along axes that do not
+        count.
     """
 
     recipe: InstanceRecipe
@@ -47,9 +48,10 @@ class Landscape:
     @classmethod
     def of(cls, recipe: InstanceRecipe, shape: tuple[int, int, int], steps: tuple[float, float, float]) -> Landscape:
         """For a volume of this shape and pixel size along Z, Y, X."""
-        finest = min(s for s, n in zip(steps, shape, strict=True) if n > 1 or max(shape) == 1)
-        square = (round(FINENESS * (s / finest) ** 2) if n > 1 else 0 for s, n in zip(steps, shape, strict=True))
-        z, y, x = square
+        # There is nothing to go to along an axis of one pixel.
+        told = [n > 1 and not (recipe.slices and axis == 0) for axis, n in enumerate(shape)]
+        finest = min((s for s, counts in zip(steps, told, strict=True) if counts), default=1.0)
+        z, y, x = (round(FINENESS * (s / finest) ** 2) if counts else 0 for s, counts in zip(steps, told, strict=True))
         return cls(recipe, (z, y, x))
 
     @property
@@ -68,13 +70,18 @@ class Landscape:
     @property
     def units(self) -> float:
         """Height of one pixel of depth."""
-        # From −reach in the middle to twice the reach on a crest.
-        return (TOP - 1) / (3 * self.recipe.reach)
+        # From −top in the middle to twice the top on a crest.
+        return (TOP - 1) / (3 * self.top)
+
+    @property
+    def top(self) -> float:
+        """Depth of a pixel as far away as the reach, px."""
+        return float(self._depth_of(np.float64(self.recipe.reach)))
 
     @property
     def depth(self) -> int:
         """Seed depth as a height, 1 or more: flats are never cut."""
-        return max(1, round(self.recipe.depth * self.units))
+        return max(1, round(self.recipe.seed_depth * self.units))
 
     def mask(self, given: npt.NDArray[Any], value: int | None) -> Mask:
         """Pixels that are boundary (objects: object); ``value`` is the label that is, for label maps."""
@@ -101,7 +108,7 @@ class Landscape:
         soft: npt.NDArray[Any] = given if given.dtype.kind == "f" else marked
         probability = np.ascontiguousarray(soft, dtype=np.float32)
         out = np.empty(given.shape, np.uint16)
-        table = np.sqrt(np.arange(self._cap + 1) / FINENESS)
+        table = self._depth_of(np.sqrt(np.arange(self._cap + 1) / FINENESS))
         flat = np.zeros((1, 1, 1), np.int32)
         # Distance to the boundary in grains and to the edge of the boundary in boundaries; to the ground in objects.
         outside = squared_distance(marked, self.weights, self._cap) if grains and self.needs_distance else flat
@@ -110,9 +117,14 @@ class Landscape:
         style = {"distance": 0, "probability": 1, "both": 2}[self.recipe.flooded]
         kernel(
             probability, marked, outside, inside, table, style,
-            float(np.float32(self.recipe.threshold)), self.recipe.reach, self.units, out,
+            float(np.float32(self.recipe.threshold)), self.top, self.units, out,
         )  # fmt: skip
         return out, np.ones(given.shape, bool) if grains else marked
+
+    def _depth_of(self, distance: Any) -> Any:
+        """Depth of pixels at these distances: necks are judged by the ratio to the grain where grains are large."""
+        scale = self.recipe.scale
+        return scale * np.log1p(distance / scale)
 
     @property
     def _cap(self) -> int:
@@ -193,11 +205,11 @@ def _grain_heights(
     table: npt.NDArray[np.float64],
     style: int,
     threshold: float,
-    reach: float,
+    top: float,
     units: float,
     out: Heights,
 ) -> None:
-    """−reach … 0 in grains, rising to the boundary, by distance, probability or both; 0 … 2 reach on boundaries."""
+    """−top … 0 in grains, rising to the boundary, by distance, probability or both; 0 … 2 top on boundaries."""
     depth, height, width = marked.shape
     for z in range(depth):
         for y in range(height):
@@ -206,14 +218,14 @@ def _grain_heights(
                 if marked[z, y, x]:
                     h = 0.0
                     if style != 0:
-                        h += reach * (p - threshold) / (1.0 - threshold)
+                        h += top * (p - threshold) / (1.0 - threshold)
                     if style != 1:
                         h += table[inside[z, y, x]]
                 else:
-                    h = -reach if style == 1 else -table[outside[z, y, x]]
+                    h = -top if style == 1 else -table[outside[z, y, x]]
                     if style != 0:
                         h *= 1.0 - p / threshold
-                out[z, y, x] = np.uint16((h + reach) * units + 0.5)
+                out[z, y, x] = np.uint16((h + top) * units + 0.5)
 
 
 @compiled
@@ -225,18 +237,18 @@ def _object_heights(
     table: npt.NDArray[np.float64],
     style: int,
     threshold: float,
-    reach: float,
+    top: float,
     units: float,
     out: Heights,
 ) -> None:
-    """−reach … 0 in objects, rising to the ground; 0 outside."""
+    """−top … 0 in objects, rising to the ground; 0 outside."""
     depth, height, width = marked.shape
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 h = 0.0
                 if marked[z, y, x]:
-                    h = -reach if style == 1 else -table[inside[z, y, x]]
+                    h = -top if style == 1 else -table[inside[z, y, x]]
                     if style != 0:
                         h *= (np.float64(probability[z, y, x]) - threshold) / (1.0 - threshold)
-                out[z, y, x] = np.uint16((h + reach) * units + 0.5)
+                out[z, y, x] = np.uint16((h + top) * units + 0.5)

@@ -31,12 +31,19 @@ class InstanceRecipe(Recipe):
         description="What is flooded: the distance to the boundary or ground, the probability, or their product; "
         "'auto': both for boundaries, distance for objects.",
     )
-    depth: float = Field(
-        2.0,
+    depth: float | None = Field(
+        None,
         ge=0.05,
         le=64,
-        description="Seed depth h, px: two hollows of the landscape stay apart where both are this much deeper than "
-        "the pass between them. Fractions of a pixel count.",
+        description="Seed depth h, px: two hollows of the landscape stay apart where both lie this much below the "
+        "pass between them. Fractions of a pixel count. None: 2 for boundaries, 1 for objects.",
+    )
+    scale: float = Field(
+        4.0,
+        ge=0.5,
+        le=1000,
+        description="Radius, px, up to which depth counts in pixels; far above, as a share of the radius: a distance d "
+        "is s·log(1 + d/s) deep, so that rough large grains are not cut where small ones must be.",
     )
     reach: float = Field(
         16.0,
@@ -61,6 +68,18 @@ class InstanceRecipe(Recipe):
         description="Keep 0 on boundaries, about one pixel thick, on their crest; off: all pixels belong to grains.",
     )
 
+    slices: bool = Field(
+        False,
+        description="Divide a stack slice by slice and link the slices, for slices that lie far apart; sizes are then "
+        "areas. Off: divide in three dimensions.",
+    )
+    overlap: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Least intersection over union by which an instance goes on in the next slice, with slices=True.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.kind == "boundaries" and not self.split:
@@ -75,3 +94,10 @@ class InstanceRecipe(Recipe):
         if self.landscape != "auto":
             return self.landscape
         return "both" if self.kind == "boundaries" else "distance"
+
+    @property
+    def seed_depth(self) -> float:
+        """The seed depth, px, with ``None`` resolved."""
+        if self.depth is not None:
+            return self.depth
+        return 2.0 if self.kind == "boundaries" else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from napari_anneal.inference.instances.recipe import InstanceRecipe
@@ -26,12 +27,15 @@ class Instances:
         How they were found.
     spacing
         Pixel size along the axes of ``labels``, µm; ``None``: not known.
+    path
+        File with the labels; ``None``: in memory only.
     """
 
     labels: Any
     table: InstanceTable
     recipe: InstanceRecipe
     spacing: tuple[float, ...] | None = None
+    path: Path | None = None
 
     @property
     def count(self) -> int:
