@@ -87,6 +87,8 @@ class AveragePoolTo(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Pool ``(N, C, Y, X)`` to ``(N, C, rows, columns)``."""
+        if self.rows == self.columns == 1:
+            return features.mean(dim=(2, 3), keepdim=True)
         height, width = features.shape[-2:]
         return _means(height, self.rows) @ features @ _means(width, self.columns).T
 
@@ -116,7 +118,7 @@ def _replace_adaptive_pools(module: nn.Module) -> None:
         if isinstance(child, nn.AdaptiveAvgPool2d):
             size = child.output_size
             rows, columns = size if isinstance(size, tuple) else (size, size)
-            if rows is not None and columns is not None and (rows, columns) != (1, 1):
+            if rows is not None and columns is not None:
                 setattr(module, name, AveragePoolTo(rows, columns))
         else:
             _replace_adaptive_pools(child)
