@@ -142,7 +142,8 @@ def augmentation() -> None:
 
 def split() -> None:
     """Seven spots in three folds, one of them gold."""
-    from napari_anneal.widgets.split import GOLD, SplitWidget
+    from napari_anneal.widgets._group_table import GOLD
+    from napari_anneal.widgets.split import SplitWidget
 
     viewer = new_viewer()
     open_sample(viewer, "superalloy")

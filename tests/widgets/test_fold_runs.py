@@ -7,10 +7,11 @@ import pytest
 from painted import add_pair
 from qtpy.QtCore import Qt
 
+from napari_anneal.widgets._group_table import GOLD, GROUP
 from napari_anneal.widgets._layers import remember
 from napari_anneal.widgets._session_models import session_models
 from napari_anneal.widgets._split_choice import ALL_FOLDS, HELD_OUT, ONE_FOLD, fold_of
-from napari_anneal.widgets.split import GOLD, GROUP, SplitWidget
+from napari_anneal.widgets.split import SplitWidget
 
 
 @pytest.fixture

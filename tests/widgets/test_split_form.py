@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+from unittest.mock import MagicMock
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 from painted import stripes, strokes
 from qtpy.QtCore import Qt
 
+from napari_anneal.widgets._group_table import GOLD, GROUP, NAME
 from napari_anneal.widgets._layers import group_of, is_gold
+from napari_anneal.widgets._split_choice import ALL_FOLDS, ONE_FOLD
 from napari_anneal.widgets.finetune import FineTuneWidget
-from napari_anneal.widgets.split import GOLD, GROUP, SplitWidget, guess_group
+from napari_anneal.widgets.split import SplitWidget, guess_group
 
 
 @pytest.fixture
@@ -93,7 +97,11 @@ def test_a_class_that_a_fold_lacks_is_warned_of(viewer, form, wait_for) -> None:
     form.folds.setValue(3)
     form.bar.start.click()
     wait_for(form)
-    assert "trains without class 3" in form.bar.text
+    assert "trains without class 3" in form.warnings.text
+    assert "warnings above" in form.bar.text
+    alone = [row for row in range(6) if form.entries[row].name.startswith("steel-A")]
+    assert set(alone) <= set(form.table.marked())
+    assert "Label 3 is painted in this group only." in form.table.item(alone[0], NAME).toolTip()
 
 
 def test_a_folder_is_read_grouped_and_its_groups_are_written_and_read_again(viewer, form, wait_for, tmp_path) -> None:
@@ -143,6 +151,10 @@ def test_a_pattern_shows_its_groups_while_it_is_typed_and_changes_nothing_before
     assert not form.table.item(0, GROUP).font().italic()
 
 
+def _colour(item) -> str:
+    return item.data(Qt.ItemDataRole.DecorationRole).name()
+
+
 def textured(seed) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (96, 96)).astype(np.uint8)
 
@@ -156,7 +168,9 @@ def test_copies_in_two_groups_are_shown_side_by_side_and_count_as_one_group(view
     form.folds.setValue(3)
     form.bar.start.click()
     wait_for(form)
-    assert "Groups 'a' and 'd' count as one: 'd_0' is a copy of 'a_0', turned by 90°." in form.bar.text
+    assert "Groups 'a' and 'd' count as one: 'd_0' is a copy of 'a_0', turned by 90°." in form.warnings.text
+    assert form.table.marked() == [0, 3]
+    assert "'d_0' is a copy of 'a_0'" in form.table.item(3, NAME).toolTip()
     assert form.copies.isVisibleTo(form)
     (picture,) = form.copies.pictures
     assert picture.names == ("a_0", "d_0")
@@ -164,6 +178,9 @@ def test_copies_in_two_groups_are_shown_side_by_side_and_count_as_one_group(view
     assert picture.windows == ((0.0, 0.0, 1.0, 1.0),) * 2
     assert form.copies.sides[0].pixmap().width() == 150
     assert not form.copies.on.isEnabled()
+    colours = {form.matrix.item(r, 0).text(): _colour(form.matrix.item(r, 0)) for r in range(4)}
+    assert colours["a_0"] == colours["d_0"]
+    assert len(set(colours.values())) == 3
     names = [form.matrix.item(row, 0).text() for row in range(4)]
     roles = dict(zip(names, form.matrix.roles(), strict=True))
     assert roles["a_0"] == roles["d_0"]
@@ -220,3 +237,149 @@ def test_a_folder_without_pairs_is_said(form, wait_for, tmp_path) -> None:
 )
 def test_a_group_is_guessed_from_what_stands_before_the_last_number(name, group) -> None:
     assert guess_group(name) == group
+
+
+def test_what_other_metadata_says_of_the_specimen_is_the_first_group(viewer, form) -> None:
+    image = viewer.add_image(stripes(), name="x", metadata={"Specimen": "plate 3"})
+    viewer.add_labels(strokes(), name="x labels")
+    assert form.group(0) == "plate 3"
+    form.table.item(0, GROUP).setText("plate 4")
+    assert group_of(image) == "plate 4"
+
+
+def test_groups_come_from_a_table_and_one_that_does_not_fit_is_refused_by_its_line(viewer, form, tmp_path) -> None:
+    add_pairs(viewer, 3)
+    table = tmp_path / "g.csv"
+    rows = ["steel-A_00,one", "steel-B_01,one", "steel-C_02.tif,two"]
+    bad = {
+        "steel-A_00,\n": "line 2: the group is empty",
+        ",one\n": "line 2: the image is empty",
+        "steel-Z_09,one\n": "line 2: there is no image 'steel-Z_09'",
+        "steel-A_00,one\nsteel-A_00,two\n": "line 3: 'steel-A_00' is listed twice",
+        "steel-A_00,one\n": "gives no group for steel-B_01 (and 1 more)",
+    }
+    for text, says in bad.items():
+        table.write_text("image,group\n" + text)
+        form.guarded(lambda: form.take_csv(table))
+        assert says in form.bar.text
+        assert [form.group(row) for row in range(3)] == ["", "", ""]
+    table.write_text("\n".join(["image,group", *rows]) + "\n")
+    form.guarded(lambda: form.take_csv(table))
+    assert "2 groups read from g.csv" in form.bar.text
+    assert [form.group(row) for row in range(3)] == ["one", "one", "two"]
+    assert group_of(viewer.layers["steel-C_02"]) == "two"
+
+
+def test_tiles_and_augmented_copies_of_one_image_are_one_group_whatever_is_typed(viewer, form, wait_for) -> None:
+    for k, name in enumerate(("a_tile_1", "a_tile_2", "b", "b_aug1", "c")):
+        viewer.add_image(textured(k), name=name)
+        viewer.add_labels(strokes(), name=f"{name} labels")
+        form.table.item(k, GROUP).setText(f"g{k}")
+    form.folds.setValue(3)
+    form.bar.start.click()
+    wait_for(form)
+    assert "5 images of 3 groups in 3 folds" in form.bar.text
+    assert "'a_tile_1' and 'a_tile_2' were made of one image" in form.warnings.text
+    roles = {form.matrix.item(r, 0).text(): form.matrix.roles()[r] for r in range(5)}
+    assert roles["a_tile_1"] == roles["a_tile_2"]
+    assert roles["b"] == roles["b_aug1"]
+    assert set(form.table.marked()) == {0, 1, 2, 3}
+
+
+def test_one_press_sets_fine_tune_up_for_a_fold_or_for_all_of_them(viewer, form, wait_for, monkeypatch) -> None:
+    training = FineTuneWidget(viewer)
+    wait_for(training)
+    training.planning.stop()
+
+    class Window:
+        def add_plugin_dock_widget(self, plugin, widget, tabify):
+            assert (plugin, widget) == ("napari-anneal", "Fine-tune")
+            return MagicMock(), training
+
+    monkeypatch.setattr("napari_anneal.widgets._to_finetune.window_of", lambda _: Window())
+    add_pairs(viewer)
+    viewer.add_image(stripes((40, 40)), name="another")
+    assert not form.to_finetune.isVisibleTo(form)
+    form.guess.click()
+    form.table.item(1, GOLD).setCheckState(Qt.CheckState.Checked)
+    form.folds.setValue(2)
+    form.bar.start.click()
+    wait_for(form)
+    assert list(form.to_finetune.buttons) == [1, 2, 0]
+    form.to_finetune.buttons[2].click()
+    assert "fold 2 judges" in form.bar.text
+    assert {pair.image.name for pair in training.pairs.pairs} == {
+        "steel-A_00",
+        "steel-C_02",
+        "steel-A_03",
+        "steel-C_05",
+    }
+    assert {pair.group for pair in training.pairs.pairs} == {"steel-A", "steel-C"}
+    assert all(pair.labels.name == f"{pair.image.name} labels" for pair in training.pairs.pairs)
+    assert (training.split.kind.currentData(), training.split.fold.value()) == (ONE_FOLD, 2)
+    order = training.split.ordered([pair.image for pair in training.pairs.pairs], 0)
+    ours, theirs = form.plan.folds[1], order.plan(training.samples()).folds[0]
+    names = [entry.name for entry in form.entries]
+    assert {names[i] for i in ours.val} == {training.samples()[i].name for i in theirs.val}
+    form.to_finetune.buttons[0].click()
+    assert training.split.kind.currentData() == ALL_FOLDS
+    form.table.item(0, GROUP).setText("other")
+    assert not form.to_finetune.isVisibleTo(form)
+    training.job.stop()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        for seed, name in enumerate(("a_1", "a_2", "b_1", "b_2", "c_1")):
+            array = textured(seed) if kind == "images" else strokes((96, 96)).astype(np.int16)
+            tifffile.imwrite(tmp_path / kind / f"{name}.tif", array)
+    return tmp_path
+
+
+def test_gold_is_locked_in_the_folder_and_its_images_are_opened_for_a_fold(
+    viewer, form, wait_for, folder, monkeypatch
+) -> None:
+    from napari_anneal.samples import is_locked, read_samples
+
+    handed = []
+    monkeypatch.setattr("napari_anneal.widgets.split.set_up_finetune", lambda *words: handed.append(words))
+    form.folder.setText(str(folder))
+    form.folder.changed.emit(str(folder))
+    wait_for(form)
+    form.guess.click()
+    form.save.click()
+    form.table.item(4, GOLD).setCheckState(Qt.CheckState.Checked)
+    form.lock.click()
+    wait_for(form)
+    wait_for(form)
+    assert [is_locked(s) for s in read_samples(folder)] == [False] * 4 + [True]
+    assert form.gold(4)
+    assert not form.table.item(4, GOLD).flags() & Qt.ItemFlag.ItemIsUserCheckable
+    form.folds.setValue(2)
+    form.bar.start.click()
+    wait_for(form)
+    assert "gold: 1 image" in form.bar.text, form.bar.text
+    form.to_finetune.buttons[1].click()
+    ((_, pairs, fold),) = handed
+    assert fold == 1
+    assert [image.name for image, _ in pairs] == ["a_1", "a_2", "b_1", "b_2"]
+    assert {group_of(image) for image, _ in pairs} == {"a", "b"}
+    form.to_finetune.buttons[0].click()  # opened once only
+    assert len(viewer.layers) == 8
+
+
+def test_a_pair_of_copies_is_seen_side_by_side_at_the_same_place(viewer, form, wait_for) -> None:
+    large = np.random.default_rng(9).integers(0, 255, (128, 128)).astype(np.uint8)
+    for name, image in (("a_0", large[:, :96]), ("b_0", large[:, 32:]), ("c_0", textured(5))):
+        viewer.add_image(image.copy(), name=name)
+        viewer.add_labels(strokes(image.shape), name=f"{name} labels")
+    form.guess.click()
+    form.folds.setValue(2)
+    form.bar.start.click()
+    wait_for(form)
+    (shown,) = form.copies.pictures
+    (_, left, _, wide), (_, start, _, same) = shown.windows
+    assert (left, start) == pytest.approx((1 / 3, 0), abs=0.03)
+    assert wide == pytest.approx(2 / 3, abs=0.03) == same

@@ -1,4 +1,4 @@
-"""Small icons for what can be done to a run, drawn here: signs of fonts are missing on some systems, or coloured."""
+"""Small icons for what can be done to a run, or is wrong, drawn here: signs of fonts may be missing, or coloured."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLUE, GREEN, ORANGE = "#6fa8ff", "#4caf7d", "#ff8a65"
 
 
 def run_icon(name: str) -> QIcon:
-    """Icon of ``"pause"``, ``"go on"``, ``"finish"`` or ``"cancel"``; greyed by Qt where the button is off."""
+    """Icon called ``"pause"``, ``"go on"``, ``"finish"``, ``"cancel"`` or ``"warning"``; grey where a button is off."""
     colour, draw = SIGNS[name]
     pixmap = QPixmap(SIDE, SIDE)
     pixmap.fill(Qt.GlobalColor.transparent)
@@ -49,9 +49,17 @@ def _cancel(painter: QPainter, colour: QColor) -> None:
     painter.drawLine(QPointF(25, 7), QPointF(7, 25))
 
 
+def _warning(painter: QPainter, colour: QColor) -> None:
+    painter.drawPolygon(QPolygonF([QPointF(16, 3), QPointF(30, 28), QPointF(2, 28)]))
+    painter.setBrush(QColor("#26272b"))
+    painter.drawRect(QRectF(14.5, 12, 3, 8))
+    painter.drawRect(QRectF(14.5, 22, 3, 3))
+
+
 SIGNS: dict[str, tuple[str, Callable[[QPainter, QColor], None]]] = {
     "pause": (BLUE, _pause),
     "go on": (GREEN, _go_on),
     "finish": (GREEN, _finish),
     "cancel": (ORANGE, _cancel),
+    "warning": (ORANGE, _warning),
 }

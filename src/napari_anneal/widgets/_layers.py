@@ -35,6 +35,7 @@ __all__ = [
     "sample_of",
     "slice_in_view",
     "snapshot",
+    "specimen_of",
 ]
 
 # Where a layer remembers its specimen: layer.metadata["napari_anneal"]["group"].
@@ -194,6 +195,15 @@ def group_of(layer: Layer) -> str:
     """The specimen that a layer was said to belong to, or an empty string."""
     remembered = layer.metadata.get(GROUP_KEY)
     return str(remembered.get("group", "")) if isinstance(remembered, dict) else ""
+
+
+def specimen_of(layer: Layer) -> str:
+    """The group of a layer, or what other metadata of it says: ``group``, ``specimen`` or ``sample``."""
+    if group := group_of(layer):
+        return group
+    told = {str(key).lower(): value for key, value in layer.metadata.items()}
+    found = (told.get(key) for key in ("group", "specimen", "sample"))
+    return next((str(value).strip() for value in found if isinstance(value, str | int)), "")
 
 
 def is_gold(layer: Layer) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -189,6 +190,14 @@ class Pairs(QWidget):
                 self.add(labels)
         if not self.rows:
             self.add()
+
+    def show_only(self, pairs: Sequence[tuple[Image, Labels]]) -> None:
+        """One row for each of these pairs, and no other."""
+        for row in list(self.rows):
+            self.remove(row)
+        for image, labels in pairs:
+            row = self.add(labels)
+            row.image.choose(image)
 
     def remove(self, row: Row) -> None:
         """Take a row out."""

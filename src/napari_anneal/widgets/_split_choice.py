@@ -141,9 +141,12 @@ class SplitChoice(QWidget):
         self.kind.currentIndexChanged.connect(self._on_change)
         self.refresh()
 
-    def choose(self, kind: str) -> None:
-        """Take another way to validate."""
+    def choose(self, kind: str, fold: int = 0) -> None:
+        """Take another way to validate; ``fold``: the one that judges, from 1."""
+        self.refresh()
         self.kind.setCurrentIndex(self.kind.findData(kind))
+        if fold:
+            self.fold.setValue(fold)
 
     def refresh(self) -> None:
         """Look again what the images remember of a split."""

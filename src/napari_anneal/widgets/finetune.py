@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
@@ -20,13 +20,13 @@ from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
 from napari_anneal.widgets._ending import ending_of
 from napari_anneal.widgets._fold_table import FoldTable
-from napari_anneal.widgets._form import Form, fold, form_layout
+from napari_anneal.widgets._form import Form, fold
 from napari_anneal.widgets._layers import colours_of, sample_from_layers, snapshot
 from napari_anneal.widgets._model_choice import StartChoice
 from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
 from napari_anneal.widgets._outcome import Outcome
+from napari_anneal.widgets._output_choice import OutputChoice
 from napari_anneal.widgets._pairs import Pair, Pairs
-from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._plan_panel import PlanPanel
 from napari_anneal.widgets._planning import Planning, Request, one_at_a_time
 from napari_anneal.widgets._recipe_choice import RecipeChoice
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from napari_anneal.training.runs import RunRecord
 
 __all__ = ["FineTuneWidget"]
-
-# Where models are saved unless another folder is chosen.
-RUNS = "~/napari-anneal/runs"
 
 CONTROLS_TIP = (
     "Also train from fresh weights, and with the backbone frozen, on the same batches: does the start help on these "
@@ -132,7 +129,9 @@ class FineTuneWidget(Form):
 
     def _build_planning(self) -> None:
         """Plan the run anew whenever something changes that it depends on."""
-        self._output = self._build_output()
+        self._output = OutputChoice()
+        self.name, self.folder = self._output.name, self._output.folder
+        self.folder.changed.connect(self._look_for_resume)
         self.planning = Planning(self, self._request)
         self.planning.planned.connect(self.plan.show_plan)
         self.planning.refused.connect(self.plan.show_refusal)
@@ -161,22 +160,6 @@ class FineTuneWidget(Form):
             changed.connect(self.planning.ask)
         self.job.ended.connect(self.planning.release)
 
-    def _build_output(self) -> QWidget:
-        box = QWidget()
-        layout = form_layout(box)
-        self.name = QLineEdit()
-        self.name.setPlaceholderText("made from the image's name")
-        self.folder = PathField(RUNS, "folder")
-        self.folder.changed.connect(self._look_for_resume)
-        for label, widget, tip in (
-            ("model name", self.name, "How lists call the model, and its folder on disk."),
-            ("save in", self.folder, "Folder that gets a folder for each run: the model bundle, history and recipe."),
-        ):
-            widget.setToolTip(tip)
-            layout.addRow(label, widget)
-            layout.labelForField(widget).setToolTip(tip)
-        return box
-
     def _fill(self) -> None:
         """Fill in what needs the core: presets, recipe fields, models to start from."""
         self.recipe = self.choice.fill()
@@ -204,6 +187,21 @@ class FineTuneWidget(Form):
         """
         self._refuse_if_busy()
         self.data.take(source)
+
+    def take_split(self, pairs: Sequence[tuple[Any, Any]], kind: str, fold: int = 0) -> None:
+        """Train on these pairs of layers, judged by a fold as *Grouped split* showed it, or by each in turn.
+
+        Raises
+        ------
+        InputError
+            A run is going on.
+        """
+        self._refuse_if_busy()
+        if not self.data.images:
+            self.data.choose(IMAGES)
+        self.pairs.show_only(pairs)
+        self.pairs.refresh_groups()
+        self.split.choose(kind, fold)
 
     def _show_source(self) -> None:
         self.pairs.setVisible(self.data.images)

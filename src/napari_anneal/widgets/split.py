@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)  # fmt: skip
+from qtpy.QtWidgets import QComboBox, QFileDialog, QSpinBox, QWidget
 
 from napari_anneal.errors import InputError, OutputError
+from napari_anneal.samples.gold import is_locked, lock
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_balance import ClassBalance
 from napari_anneal.widgets._copies_found import CopiesFound, copy_pictures
 from napari_anneal.widgets._fold_matrix import FoldMatrix
 from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._group_pattern import GroupPattern
+from napari_anneal.widgets._group_table import GroupButtons, GroupTable
 from napari_anneal.widgets._layer_choice import follow_layers
-from napari_anneal.widgets._layers import group_of, is_gold, is_made, remember, sample_from_layers
+from napari_anneal.widgets._layers import is_made, remember, sample_from_layers
 from napari_anneal.widgets._pairs import matching_image
 from napari_anneal.widgets._path_field import PathField
+from napari_anneal.widgets._split_entries import Entry, opened, place_in, shown_groups
+from napari_anneal.widgets._split_warnings import SplitWarnings, row_sentences
+from napari_anneal.widgets._to_finetune import MOST_OPENED, FoldButtons, set_up_finetune
 
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_anneal.validation import NameGroups
+    from napari_anneal.validation import NameGroups, SplitPlan
 
 __all__ = ["SplitWidget", "guess_group"]
 
-NAME, GROUP, GOLD = 0, 1, 2
 METHODS = {
     "balance images": "group",
     "balance rare classes": "stratified",
@@ -57,16 +48,6 @@ def guess_group(name: str) -> str:
     return (match.group(1) if match else stem).strip(" -_.")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One row: a pair of layers, or a sample read from a folder."""
-
-    name: str
-    image: Any = None
-    labels: Any = None
-    sample: Sample | None = None
-
-
 class SplitWidget(Form):
     """Assign groups to layers or files; the layers remember them, and *Fine-tune* uses them."""
 
@@ -78,7 +59,8 @@ class SplitWidget(Form):
         self.row(
             "Folder", self.folder, "A folder with images/ and labels/ (or masks/); empty: the pairs of layers here."
         )
-        self.table = self._build_table()
+        self.table = GroupTable()
+        self.table.edited.connect(self._remember)
         self.fields.addRow(self.table)
         self.pattern = GroupPattern()
         self.row(
@@ -89,16 +71,16 @@ class SplitWidget(Form):
         )
         self.pattern.previewed.connect(lambda found: self.guarded(lambda: self._preview(found)))
         self.pattern.accepted.connect(lambda found: self.guarded(lambda: self._take(found)))
-        buttons = QHBoxLayout()
-        self.guess = QPushButton("Guess groups from names")
-        self.guess.setToolTip("Everything before the last number of a name: steel-A_01 and steel-A_02 → steel-A.")
-        self.guess.clicked.connect(lambda: self.guarded(self._guess))
-        self.save = QPushButton("Save groups.csv")
-        self.save.setToolTip("Write the groups into the folder; it is read again next time, and by the terminal.")
-        self.save.clicked.connect(lambda: self.guarded(self._save))
-        buttons.addWidget(self.guess)
-        buttons.addWidget(self.save)
-        self.fields.addRow(buttons)
+        self.buttons = GroupButtons()
+        self.guess, self.save, self.lock = self.buttons.guess, self.buttons.save, self.buttons.lock
+        for button, action in (
+            (self.guess, self._guess),
+            (self.buttons.from_csv, self._browse_csv),
+            (self.save, self._save),
+            (self.lock, self._lock_gold),
+        ):
+            button.clicked.connect(lambda _=False, action=action: self.guarded(action))
+        self.fields.addRow(self.buttons)
         self.folds = QSpinBox()
         self.folds.setRange(2, 50)
         self.folds.setValue(5)
@@ -106,42 +88,20 @@ class SplitWidget(Form):
             "Folds", self.folds, "Number of folds K; every group validates in one of them and trains in the others."
         )
         self._build_folded()
-        self.matrix = FoldMatrix()
+        self.matrix, self.balance, self.copies = FoldMatrix(), ClassBalance(), CopiesFound()
         self.matrix.setVisible(False)
-        self.body.addWidget(self.matrix)
-        self.balance = ClassBalance()
-        self.body.addWidget(self.balance)
-        self.copies = CopiesFound()
-        self.body.addWidget(self.copies)
+        self.warnings, self.to_finetune = SplitWarnings(), FoldButtons()
+        for part in (self.matrix, self.to_finetune, self.warnings, self.balance, self.copies):
+            self.body.addWidget(part)
         self.body.addStretch(1)
         self.entries: list[Entry] = []
-        self._typed: list[str] | None = None
+        self.plan: SplitPlan | None = None
+        self.to_finetune.pressed.connect(lambda number: self.guarded(lambda: self._fine_tune(number)))
         self.folder.changed.connect(lambda _: self.guarded(self._read_folder))
         self.bar.started.connect(lambda: self.guarded(self._run))
         self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
         follow_layers(viewer, self, self.refresh)
         self.refresh()
-
-    def _build_table(self) -> QTableWidget:
-        table = QTableWidget(0, 3)
-        table.setHorizontalHeaderLabels(["image", "group (double-click)", "gold"])
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(GROUP, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(GOLD, QHeaderView.ResizeMode.ResizeToContents)
-        table.verticalHeader().setVisible(False)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        # napari's style leaves the ticks of tables dark on dark.
-        table.setStyleSheet(
-            "QTableWidget::indicator { width: 13px; height: 13px; border: 1px solid #9a9da3; }"
-            "QTableWidget::indicator:checked { background: #ffd54f; }"
-        )
-        table.setToolTip(
-            "The specimen, microscope day or batch of every image. Edit one of several selected rows to set them all. "
-            "Gold: put the whole group aside; no run sees it."
-        )
-        table.itemChanged.connect(self._edited)
-        return table
 
     def _build_folded(self) -> None:
         box = QWidget()
@@ -159,104 +119,84 @@ class SplitWidget(Form):
 
     def refresh(self) -> None:
         """List the pairs of layers (unless a folder is shown)."""
-        self.save.setEnabled(bool(self.folder.text()))
-        if self.folder.text():
+        of_folder = bool(self.folder.text())
+        self.save.setEnabled(of_folder)
+        self.lock.setEnabled(of_folder)
+        if of_folder:
             return
         from napari.layers import Labels
 
         painted = [a for a in self.viewer.layers if isinstance(a, Labels) and not is_made(a)]
         pairs = [(matching_image(self.viewer, labels), labels) for labels in painted]
-        self._fill([Entry(image.name, image, labels) for image, labels in pairs if image is not None])
+        entries = [Entry(image.name, image, labels) for image, labels in pairs if image is not None]
+        if entries != self.entries:
+            self._fill(entries)
 
     def _fill(self, entries: list[Entry]) -> None:
-        self.entries, self._typed = entries, None
-        self.table.blockSignals(True)
-        self.table.setRowCount(len(entries))
-        for row, entry in enumerate(entries):
-            group = entry.sample.group if entry.sample is not None else group_of(entry.image)
-            name = QTableWidgetItem(entry.name)
-            name.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-            name.setToolTip(entry.name)
-            gold = QTableWidgetItem()
-            gold.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            marked = entry.image is not None and is_gold(entry.image)
-            gold.setCheckState(Qt.CheckState.Checked if marked else Qt.CheckState.Unchecked)
-            for column, item in ((NAME, name), (GROUP, QTableWidgetItem(group)), (GOLD, gold)):
-                self.table.setItem(row, column, item)
-        self.table.blockSignals(False)
-        rows = min(9, max(3, len(entries)))
-        header = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(header + rows * self.table.verticalHeader().defaultSectionSize() + 6)
+        self.entries = entries
+        self.table.fill([entry.row() for entry in entries])
         self.pattern.set_names([entry.name for entry in entries])
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was shown is of other groups."""
+        self.plan = None
+        self.to_finetune.show_folds(0)
 
     def group(self, row: int) -> str:
-        """The group of a row; what a pattern only shows does not count before it is taken over."""
-        if self._typed is not None:
-            return self._typed[row]
-        return str(self.table.item(row, GROUP).text()).strip()
+        """The group of a row."""
+        return self.table.group(row)
 
     def gold(self, row: int) -> bool:
         """Whether a row is ticked as gold."""
-        return bool(self.table.item(row, GOLD).checkState() == Qt.CheckState.Checked)
-
-    def _edited(self, item: QTableWidgetItem) -> None:
-        """Spread an edit to what belongs together, and let the layers remember it."""
-        self.table.blockSignals(True)
-        row, column = item.row(), item.column()
-        if column == GROUP and item.isSelected():
-            for other in self.table.selectedItems():
-                if other.column() == GROUP:
-                    other.setText(item.text())
-        if column == GOLD and self.group(row):
-            for other in range(self.table.rowCount()):
-                if self.group(other) == self.group(row):
-                    self.table.item(other, GOLD).setCheckState(item.checkState())
-        self.table.blockSignals(False)
-        self._remember()
+        return self.table.gold(row)
 
     def _remember(self) -> None:
+        """Let the layers remember their groups; folds that were shown before are of other ones."""
         for row, entry in enumerate(self.entries):
             for layer in (entry.image, entry.labels):
-                if layer is not None:  # folds that were shown before are of other groups
+                if layer is not None:
                     remember(layer, group=self.group(row), gold=self.gold(row), fold=None)
-
-    def _write_groups(self, groups: Sequence[str], preview: bool = False) -> None:
-        """Write the group column; a preview is in italics."""
-        self.table.blockSignals(True)
-        for row, group in enumerate(groups):
-            item = self.table.item(row, GROUP)
-            font = item.font()
-            font.setItalic(preview)
-            item.setFont(font)
-            item.setText(group)
-        self.table.blockSignals(False)
+        self._forget()
 
     def _preview(self, found: NameGroups | None) -> None:
         """Show what a pattern finds, or again what was typed."""
-        if found is None:
-            if self._typed is not None:
-                typed, self._typed = self._typed, None
-                self._write_groups(typed)
-            return
-        if self._typed is None:
-            self._typed = [self.group(row) for row in range(len(self.entries))]
-        self._write_groups([group or "–" for group in found.groups], preview=True)
+        self.table.preview(None if found is None else found.groups)
 
     def _take(self, found: NameGroups) -> None:
         """Take the groups of a pattern over; a name that it does not match keeps its group."""
-        typed = [self.group(row) for row in range(len(self.entries))]
-        self._typed = None
-        self._write_groups([group or old for group, old in zip(found.groups, typed, strict=True)])
-        self._remember()
+        groups = [group or self.group(row) for row, group in enumerate(found.groups)]
+        self.table.set_groups(groups)
         self.pattern.line.clear()
         self.bar.say(f"Groups taken from the names: {found.sentence}")
 
     def _guess(self) -> None:
         self.pattern.line.clear()
-        self._write_groups([guess_group(entry.name) for entry in self.entries])
-        self._remember()
+        self.table.set_groups([guess_group(entry.name) for entry in self.entries])
         count = len({self.group(row) for row in range(len(self.entries))})
         self.bar.say(f"{count} groups guessed from the names; correct them where they are wrong.")
+
+    def _browse_csv(self) -> None:
+        path = QFileDialog.getOpenFileName(self, "Groups of the images", self.folder.text(), "Tables (*.csv)")[0]
+        if path:
+            self.take_csv(path)
+
+    def take_csv(self, path: str | Path) -> None:
+        """Take the groups from a table.
+
+        Raises
+        ------
+        InputError
+            It does not fit the images here; the sentence names the line.
+        """
+        from napari_anneal.samples.groups_csv import read_groups
+        from napari_anneal.samples.image_files import stem
+
+        names = [stem(entry.name) for entry in self.entries]
+        groups = read_groups(path, names)
+        self.pattern.line.clear()
+        self.table.set_groups([groups[name] for name in names])
+        self.bar.say(f"{len(set(groups.values()))} groups read from {Path(path).name}.", "good")
 
     def _read_folder(self) -> None:
         self.refresh()
@@ -286,31 +226,61 @@ class SplitWidget(Form):
             raise OutputError(f"{path} cannot be written ({error.strerror}); check the folder.") from error
         self.bar.say(f"{path} is written.", "good")
 
-    def _run(self) -> None:
+    def _lock_gold(self) -> None:
+        """Lock what is ticked, as ``split --lock`` does."""
+        import getpass
+
+        from napari_anneal.samples.gold_folder import lock_folder
+
+        samples, gold = self._samples(), self._gold_groups()
+        chosen = [i for i, sample in enumerate(samples) if sample.group in gold and not is_locked(sample)]
+        path = Path(self.folder.text()).expanduser()
+
+        def work(report: Any, cancel: Any) -> None:
+            lock_folder(path, samples, chosen, getpass.getuser())
+
+        def show(_: None) -> None:
+            count = len(chosen)
+            kept = [lock(sample) if i in chosen else sample for i, sample in enumerate(samples)]
+            self._fill([Entry(sample.name, sample=sample) for sample in kept])
+            self.bar.say(f"{count} image{'s' * (count != 1)} locked as gold; the folder's ledger tells of it.", "good")
+
+        self.launch(work, show, "Locking gold …")
+
+    def _samples(self) -> list[Sample]:
         if not self.entries:
             raise InputError(
                 "There is nothing to split: open images and paint on Labels layers of the same shape, or choose a "
                 "folder with images/ and labels/."
             )
-        samples = [
-            replace(entry.sample, group=self.group(row))
+        return [
+            entry.sample.changed(group=self.group(row))
             if entry.sample is not None
             else sample_from_layers(entry.image, entry.labels, self.group(row), copy_image=False)
             for row, entry in enumerate(self.entries)
         ]
-        alone = [self.entries[row].name for row in range(len(samples)) if self.gold(row) and not self.group(row)]
+
+    def _gold_groups(self) -> list[str]:
+        rows = range(len(self.entries))
+        alone = [self.entries[row].name for row in rows if self.gold(row) and not self.group(row)]
         if alone:
             raise InputError(f"Gold image {alone[0]!r} has no group; give it one, since whole groups are put aside.")
-        gold = sorted({self.group(row) for row in range(len(samples)) if self.gold(row)})
+        return sorted({self.group(row) for row in rows if self.gold(row)})
+
+    def _run(self) -> None:
+        samples, gold = self._samples(), self._gold_groups()
         folds, seed, method = self.folds.value(), self.seed.value(), METHODS[self.method.currentText()]
 
         def work(report: Any, cancel: Any) -> Any:
             from napari_anneal.validation import find_copies, group_split
+            from napari_anneal.validation.leakage import merge_copies
 
             copies = find_copies(samples, progress=lambda done, total: report((done, total)), cancel=cancel)
             if cancel.is_set():
                 return None
-            return group_split(samples, folds, gold, seed, method=method, copies=copies), copy_pictures(samples, copies)
+            plan = group_split(samples, folds, gold, seed, method=method, copies=copies)
+            groups = shown_groups(samples, merge_copies(samples, copies))
+            return plan, copy_pictures(samples, copies), row_sentences(samples, copies, plan.report), groups
 
         self.launch(work, lambda found: self._show(found, samples), "Looking for copies and splitting …")
 
@@ -318,23 +288,38 @@ class SplitWidget(Form):
         if found is None:
             self.bar.say("Cancelled; nothing was split.")
             return
-        plan, pictures = found
-        self.table.blockSignals(True)
-        for index in plan.gold:  # copies of gold are gold
-            self.table.item(index, GOLD).setCheckState(Qt.CheckState.Checked)
-        self.table.blockSignals(False)
+        plan, pictures, marks, groups = found
+        self.table.tick(plan.gold)  # copies of gold are gold
         self._remember()
+        self.plan = plan
+        self.table.mark(marks)
+        self.warnings.show_sentences(plan.report.warnings)
         self.balance.show_report(plan.report)
         self.copies.show_copies(pictures)
         for index, entry in enumerate(self.entries):
             if entry.image is not None:
-                place = next((k for k, fold in enumerate(plan.folds, start=1) if index in fold.val), None)
-                remember(entry.image, fold=None if place is None else (place, len(plan.folds)))
-        self.matrix.show_plan(plan, [s.name for s in samples], [s.group for s in samples])
+                remember(entry.image, fold=place_in(plan, index))
+        self.matrix.show_plan(plan, [s.name for s in samples], groups)
         self.matrix.setVisible(True)
-        groups = len({s.group or f"\0{i}" for i, s in enumerate(samples)})
-        count = len(plan.gold)
-        put_aside = f"; gold: {count} image{'s' if count > 1 else ''}" if count else ""
-        said = f"{len(samples)} images of {groups} groups in {len(plan.folds)} folds{put_aside}."
-        warnings = [f"{text[:1].upper()}{text[1:]}" for text in plan.report.warnings]
-        self.bar.say("\n".join([said, *warnings]), "bad" if warnings else "good")
+        self.to_finetune.show_folds(len(plan.folds))
+        count, gold, warnings = len(set(groups)), len(plan.gold), len(plan.report.warnings)
+        put_aside = f"; gold: {gold} image{'s' * (gold != 1)}" if gold else ""
+        below = f" {warnings} warning{'s' * (warnings != 1)} above." if warnings else ""
+        said = f"{len(samples)} images of {count} groups in {len(plan.folds)} folds{put_aside}.{below}"
+        self.bar.say(said, "bad" if warnings else "good")
+
+    def _fine_tune(self, number: int) -> None:
+        """Hand the images over to *Fine-tune*, judged by a fold (0: by each in turn); those of a folder are opened."""
+        if self.plan is None:
+            raise InputError("The groups were changed since; press “Show the split” again.")
+        used = sorted({i for part in self.plan.folds for i in (*part.train, *part.val)})
+        new = [i for i in used if self.entries[i].image is None]
+        if len(new) > MOST_OPENED:
+            raise InputError(
+                f"{len(new)} images are too many layers for a viewer; train on them with 'napari-anneal cross-validate "
+                f"{self.folder.text()}', which reads the folder."
+            )
+        pairs = [opened(self.viewer, self.entries[i], self.group(i), place_in(self.plan, i)) for i in used]
+        set_up_finetune(self.viewer, pairs, number)
+        which = f"fold {number} judges" if number else "each fold judges in turn"
+        self.bar.say(f"Fine-tune has these {len(pairs)} images, and {which}.", "good")
