@@ -151,3 +151,27 @@ def test_a_slice_of_another_size_is_named(model, stack):
 def test_spacing_goes_through(model, stack):
     assert model.segment(stack, spacing=(2, 0.5, 0.5)).spacing == (2.0, 0.5, 0.5)
     assert model.segment(stack).spacing is None
+
+
+def test_files_of_every_kind_give_the_same_labels(model, stack, tmp_path, monkeypatch):
+    import h5py
+    import tifffile
+
+    import napari_anneal.samples.image_files as image_files
+
+    monkeypatch.setattr(image_files, "LAZY_BYTES", 100)
+    tifffile.imwrite(tmp_path / "plain.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "small.tif", stack, photometric="minisblack", compression="zlib")
+    np.save(tmp_path / "stack.npy", stack)
+    (tmp_path / "folder").mkdir()
+    for z, plane in enumerate(stack):
+        tifffile.imwrite(tmp_path / "folder" / f"{z}.tif", plane, photometric="minisblack")
+    zarr.create_array(tmp_path / "a.zarr", data=stack, chunks=(3, 8, 9))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("data", data=stack, chunks=(2, 30, 5))
+    for mode in ("slices", "triplanar"):
+        expected = model.segment(stack, mode=mode).labels
+        for name in ("plain.tif", "small.tif", "stack.npy", "folder", "a.zarr", "a.h5"):
+            assert np.array_equal(model.segment(tmp_path / name, axes="ZYX", mode=mode).labels, expected), name
+    with pytest.raises(InputError, match="choose within a file"):
+        model.segment(stack, channel=0)

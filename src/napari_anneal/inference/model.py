@@ -164,6 +164,9 @@ class Model:
         on_block: OnBlock | None = None,
         first: int | None = None,
         only: int | None = None,
+        level: int = 0,
+        channel: int | None = None,
+        dataset: str = "",
     ) -> Segmentation:
         """Segment an image, or a stack of any size.
 
@@ -229,6 +232,8 @@ class Model:
             Slice to begin with; its neighbours come next.
         only
             Segment this slice of a stack alone, in the grey limits of all of it; the result is that of a 2D image.
+        level, channel, dataset
+            Of a file: level of an OME-Zarr pyramid (0 is the finest), one of several channels, path in an HDF5 file.
 
         Returns
         -------
@@ -249,9 +254,11 @@ class Model:
             return acting.segment(
                 image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit,
                 axis=axis, combine=combine, resample=resample, resume=resume, on_block=on_block, first=first, only=only,
+                level=level, channel=channel, dataset=dataset,
             )  # fmt: skip
         spec = self.card.architecture
-        planes, source = open_planes(image, axes, spacing, spec.in_channels // self.card.context, unit_symbol(unit))
+        channels = spec.in_channels // self.card.context
+        planes, source = open_planes(image, axes, spacing, channels, unit_symbol(unit), level, channel, dataset)
         if only is not None:
             planes = OneSlice(planes, only)
         # Limits come first: an image that cannot be used is refused before anything is created.

@@ -276,7 +276,14 @@ class OneSlice(Planes):
 
 
 def open_planes(
-    image: Any, axes: str | None, spacing: Sequence[float] | None, channels: int, unit: str | None = None
+    image: Any,
+    axes: str | None,
+    spacing: Sequence[float] | None,
+    channels: int,
+    unit: str | None = None,
+    level: int = 0,
+    channel: int | None = None,
+    dataset: str = "",
 ) -> tuple[Planes, Path | None]:
     """Open what a caller may pass as an image.
 
@@ -293,6 +300,8 @@ def open_planes(
         What the model takes.
     unit
         Unit of ``spacing``, a symbol of ``units.LONG_NAMES``.
+    level, channel, dataset
+        Which image of a file; see ``read_image``.
 
     Returns
     -------
@@ -307,12 +316,14 @@ def open_planes(
     """
     path: Path | None = None
     where = "the image"
+    if not isinstance(image, str | os.PathLike) and (level or channel is not None or dataset):
+        raise InputError("level, channel and dataset choose within a file; of an array, pass the part that is meant.")
     if isinstance(image, str | os.PathLike):
         from napari_anneal.samples.reading import read_image
 
         path = Path(image)
         where = path.name
-        image, file_axes, file_spacing = read_image(path)
+        image, file_axes, file_spacing = read_image(path, lazy=True, level=level, channel=channel, dataset=dataset)
         axes = axes or file_axes
         if spacing is None and file_spacing is not None:
             # Readers of image files convert to µm; a Zarr array may give numbers without any unit.

@@ -14,18 +14,30 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.lazy_stacks import HDF5, LazyStack, open_hdf5
 
 __all__ = ["SUFFIXES", "is_readable", "read_image", "stem"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 TIFFS = (".tif", ".tiff")
-SUFFIXES = (*PICTURES, *TIFFS, ".npy", ".zarr")
+SUFFIXES = (*PICTURES, *TIFFS, ".npy", ".zarr", *HDF5)
+# A stack above this many bytes stays on the disk where the caller can do with that.
+LAZY_BYTES = 1 << 26
 
 Read = tuple[Any, str, tuple[float, ...] | None]
 
 
-def read_image(path: str | Path, *, as_labels: bool = False, allow_missing_chunks: bool = False) -> Read:
-    """Read a picture, a TIFF, a ``.npy`` file, a zarr or OME-Zarr store, or a folder of equally sized slices.
+def read_image(
+    path: str | Path,
+    *,
+    as_labels: bool = False,
+    allow_missing_chunks: bool = False,
+    lazy: bool = False,
+    level: int = 0,
+    channel: int | None = None,
+    dataset: str = "",
+) -> Read:
+    """Read a picture, a TIFF, ``.npy``, HDF5, a zarr or OME-Zarr store, or a folder of equally sized slices.
 
     Parameters
     ----------
@@ -35,6 +47,14 @@ def read_image(path: str | Path, *, as_labels: bool = False, allow_missing_chunk
         Palette pictures are read as palette indices (class numbers), not as colours.
     allow_missing_chunks
         Accept a zarr store in which chunks do not exist; they read as its fill value.
+    lazy
+        Leave large stacks of every kind on disk; what comes back then only slices like an array.
+    level
+        Of an OME-Zarr pyramid: 0 is the finest.
+    channel
+        Of several channels of an OME-Zarr or HDF5 image, the one to read, counted from 0.
+    dataset
+        Path within an HDF5 file; empty: the only image there.
 
     Returns
     -------
@@ -58,16 +78,24 @@ def read_image(path: str | Path, *, as_labels: bool = False, allow_missing_chunk
     if path.is_dir():
         from napari_anneal.samples.zarr_stores import is_store, read_zarr
 
-        return read_zarr(path, allow_missing_chunks) if is_store(path) else _read_slices(path, as_labels)
+        if is_store(path):
+            return read_zarr(path, allow_missing_chunks, level, channel)
+        _only_for_zarr(path, level, channel)
+        return _lazy_slices(path, as_labels) if lazy else _read_slices(path, as_labels)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES or suffix == ".zarr":
         raise InputError(f"{path.name} is not a type of file this package reads; use {', '.join(SUFFIXES)}.")
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty (0 bytes); copy or export it again.")
+    if suffix in HDF5:
+        return _read_hdf5(path, dataset, level, channel)
+    _only_for_zarr(path, level, channel)
+    if dataset:
+        raise InputError(f"{path.name} is not an HDF5 file, so it has no dataset {dataset!r}; leave dataset out.")
     if suffix in TIFFS:
         from napari_anneal.samples.tiff_files import read_tiff
 
-        array, axes, spacing = read_tiff(path)
+        array, axes, spacing = read_tiff(path, LAZY_BYTES if lazy else None)
     elif suffix == ".npy":
         array, axes, spacing = _read_npy(path)
     else:
@@ -156,6 +184,78 @@ def _read_slices(folder: Path, as_labels: bool) -> Read:
             )
         planes.append(plane)
     return np.stack(planes), "Z" + axes, None if spacing is None else (spacing[0], *spacing)
+
+
+def _only_for_zarr(path: Path, level: int, channel: int | None) -> None:
+    if level or channel is not None:
+        raise InputError(f"{path.name} has neither levels nor channels to choose from; leave level and channel out.")
+
+
+def _read_hdf5(path: Path, dataset: str, level: int, channel: int | None) -> Read:
+    """A dataset ``(Y, X)`` or ``(Z, Y, X)``, or with channels first or last one of these."""
+    _only_for_zarr(path, level, None)
+    array = open_hdf5(path, dataset)
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{path.name}: {array.name} holds {array.dtype} values; save it as uint8, uint16 or float32.")
+    if channel is None:
+        return array, axes_of(array.shape, f"{path.name}: {array.name}"), None
+    import dask.array
+
+    short = min(range(array.ndim), key=lambda axis: array.shape[axis])
+    if array.ndim < 3 or short not in (0, array.ndim - 1) or not 0 <= channel < array.shape[short]:
+        raise InputError(
+            f"{path.name}: {array.name} of shape {tuple(array.shape)} has no channel {channel}; channels are counted "
+            "from 0 along the first or the last axis."
+        )
+    one = dask.array.take(dask.array.from_array(array), channel, axis=short)
+    return one, axes_of(one.shape, path.name), None
+
+
+def _lazy_slices(folder: Path, as_labels: bool) -> Read:
+    """As ``_read_slices``, but only the sizes are read now, and a slice when it is asked for."""
+    names = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_order)
+    slices = [p for p in names if p.is_file() and p.suffix.lower() in (*PICTURES, *TIFFS)]
+    if not slices or sum(p.stat().st_size for p in slices) <= LAZY_BYTES:
+        return _read_slices(folder, as_labels)
+    first, axes, spacing = read_image(slices[0], as_labels=as_labels)
+    if "Z" in axes:
+        return _read_slices(folder, as_labels)  # which says what is wrong
+    for path in slices:
+        if (size := _size_of(path)) != first.shape[:2]:
+            raise InputError(
+                f"{folder.name}/{path.name} is {size}, but {slices[0].name} is {first.shape[:2]}; the slices of a "
+                "stack must be alike."
+            )
+
+    def read(z: int) -> npt.NDArray[Any]:
+        plane = np.asarray(read_image(slices[z], as_labels=as_labels)[0])
+        if plane.ndim == 2 and first.ndim == 3:  # a slice of a colour stack that happens to be grey
+            plane = np.repeat(plane[..., np.newaxis], first.shape[2], axis=-1)
+        if (plane.shape, plane.dtype) != (first.shape, first.dtype):
+            raise InputError(
+                f"{folder.name}/{slices[z].name} is {plane.shape} {plane.dtype}, but {slices[0].name} is {first.shape} "
+                f"{first.dtype}; the slices of a stack must be alike."
+            )
+        return plane
+
+    stack = LazyStack((len(slices), *first.shape), first.dtype, read)
+    return stack, "Z" + axes, None if spacing is None else (spacing[0], *spacing)
+
+
+def _size_of(path: Path) -> tuple[int, int]:
+    """``(Y, X)`` of a picture or a single-page TIFF, from its header."""
+    try:
+        if path.suffix.lower() in TIFFS:
+            import tifffile
+
+            with tifffile.TiffFile(path) as tif:
+                return int(tif.pages[0].shape[0]), int(tif.pages[0].shape[1])
+        from PIL import Image
+
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except Exception as error:
+        raise InputError(f"{path.name} is damaged or not an image ({_short(error)}); export it again.") from error
 
 
 def _plain_colours(array: Any, axes: str) -> tuple[Any, str]:

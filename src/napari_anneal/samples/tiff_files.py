@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.lazy_stacks import raw_planes, tiff_pages
 from napari_anneal.samples.tiff_spacing import tiff_spacing
 
 __all__ = ["read_tiff"]
@@ -25,13 +26,16 @@ MEMORY_MAP_BYTES = 1 << 28
 BYTES_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
-def read_tiff(path: Path) -> tuple[Any, str, tuple[float, ...] | None]:
+def read_tiff(path: Path, lazy_bytes: int | None = None) -> tuple[Any, str, tuple[float, ...] | None]:
     """Read the first (full-resolution) series of a TIFF file; see ``read_image`` for what comes back.
+
+    Stacks above ``lazy_bytes`` come back as a ``LazyStack``.
 
     Raises
     ------
     InputError
-        Truncated, damaged, an unsupported compression, or axes that are neither an image nor a stack.
+        Truncated, damaged, with pages of different sizes, an unsupported compression, or axes that are neither an image
+        nor a stack.
     """
     import tifffile
 
@@ -44,6 +48,9 @@ def read_tiff(path: Path) -> tuple[Any, str, tuple[float, ...] | None]:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
             _check_complete(tif, series, path)
+            lazy = None if lazy_bytes is None or series.nbytes <= lazy_bytes else _lazy(tif, series, path)
+            if lazy is not None:
+                return lazy, "Z" + series.axes[1:].replace("S", "C"), tiff_spacing(tif, "Z" + series.axes[1:])
             array = _pixels(tif, series, path)
             array, axes = _standard_axes(array, series.axes, path.name)
             return array, axes, tiff_spacing(tif, axes)
@@ -54,6 +61,25 @@ def read_tiff(path: Path) -> tuple[Any, str, tuple[float, ...] | None]:
         raise InputError(f"{path.name} is damaged or not a TIFF file ({reason}); export it again.") from error
     finally:
         log.setLevel(level)
+
+
+def _lazy(tif: Any, series: Any, path: Path) -> Any:
+    """A plain stack of pages, left on disk; ``None`` where the axes are any others, or a page needs another reader."""
+    axes = series.axes
+    if len(axes) < 3 or axes[0] not in STACK_AXES or axes[1:] not in ("YX", "YXS"):
+        return None
+    if series.dataoffset is not None:
+        return raw_planes(path, series.dataoffset, series.shape, series.dtype.newbyteorder(tif.byteorder))
+    if len(series.pages) != series.shape[0] or any(page is None for page in series.pages):
+        return None
+    stack = tiff_pages(path, series)
+    try:
+        stack[0]
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        return None
+    return stack
 
 
 def _pixels(tif: Any, series: Any, path: Path) -> Any:
@@ -167,12 +193,27 @@ def _check_complete(tif: Any, series: Any, path: Path) -> None:
         )
     held = math.prod(series.shape) // max(1, math.prod(tif.pages[0].shape))
     announced = _announced_pages(tif)
+    _check_sizes(tif, series, path)
     if any(page is None for page in series.pages) or (announced is not None and held < announced):
         there = sum(page is not None for page in series.pages) if None in series.pages else held
         raise InputError(
             f"{path.name} is incomplete: its metadata announce {announced or len(series.pages)} pages, but {there} are "
             "there; copy or export it again."
         )
+
+
+def _check_sizes(tif: Any, series: Any, path: Path) -> None:
+    """Refuse a plain multi-page file whose pages differ: tifffile would give the first few that are alike."""
+    if series.kind not in ("generic", "uniform") or len(tif.series) == 1:
+        return
+    first = tif.pages[0]
+    for number, page in enumerate(tif.pages, start=1):
+        # Reduced-size copies and masks say what they are (TIFF 6.0, NewSubfileType).
+        if page.shape != first.shape and not getattr(page, "subfiletype", 0):
+            raise InputError(
+                f"{path.name}: page {number} is {page.shape}, but page 1 is {first.shape}; the pages of a stack must "
+                "be alike: save those that belong together in a file of their own."
+            )
 
 
 def _announced_pages(tif: Any) -> int | None:

@@ -27,8 +27,10 @@ def is_store(path: Path) -> bool:
     return path.suffix.lower() == ".zarr" or any((path / marker).exists() for marker in MARKERS)
 
 
-def read_zarr(path: Path, allow_missing_chunks: bool = False) -> tuple[Any, str, tuple[float, ...] | None]:
-    """Open the full-resolution array of a store; see ``read_image`` for what comes back.
+def read_zarr(
+    path: Path, allow_missing_chunks: bool = False, level: int = 0, channel: int | None = None
+) -> tuple[Any, str, tuple[float, ...] | None]:
+    """Open the array of a store, of a pyramid that of a level; see ``read_image`` for what comes back.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def read_zarr(path: Path, allow_missing_chunks: bool = False) -> tuple[Any, str,
     except Exception as error:
         raise InputError(f"{path.name} cannot be opened as a zarr store; copy or export it again.") from error
     try:
-        array, axes, spacing = _full_resolution(node, path.name)
+        array, axes, spacing = _chosen(node, path.name, level)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
@@ -55,7 +57,7 @@ def read_zarr(path: Path, allow_missing_chunks: bool = False) -> tuple[Any, str,
                 f"{path.name}: chunk {lost[0]}{more} of {array.path or 'the array'} is missing and would read as "
                 f"{array.fill_value}; copy the store again, or allow missing chunks if that part is meant to be empty."
             )
-    return _standard_axes(array, axes, spacing, path.name)
+    return _standard_axes(array, axes, spacing, path.name, channel)
 
 
 def missing_chunks(array: Any) -> list[str]:
@@ -88,25 +90,32 @@ def all_files(folder: str) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _full_resolution(node: Any, where: str) -> tuple[Any, list[str] | None, list[float] | None]:
+def _chosen(node: Any, where: str, level: int) -> tuple[Any, list[str] | None, list[float] | None]:
     """Array, axis names and spacing (µm where a unit is named) of a zarr array or an OME-Zarr group."""
     if hasattr(node, "shape"):
+        if level:
+            raise InputError(f"{where} is a single array and has no level {level}; leave level out.")
         names = getattr(node.metadata, "dimension_names", None)
         return node, [str(n).lower() for n in names] if names and all(names) else None, None
     attributes = dict(node.attrs)
     if "bioformats2raw.layout" in attributes.get("ome", attributes):
-        return _full_resolution(node["0"], where)
+        return _chosen(node["0"], where, level)
     multiscales = attributes.get("ome", attributes).get("multiscales")
     if not multiscales:
         arrays = sorted(name for name, _ in node.arrays())
         if len(arrays) == 1:
-            return _full_resolution(node[arrays[0]], where)
+            return _chosen(node[arrays[0]], where, level)
         listed = f"holds the arrays {', '.join(arrays[:8])}" if arrays else "holds no array"
         raise InputError(
             f"{where} is a zarr group without OME metadata and {listed}; give the path of one array in it."
         )
     image = multiscales[0]
-    dataset = image["datasets"][0]
+    count = len(image["datasets"])
+    if not 0 <= level < count:
+        raise InputError(
+            f"{where} has {count} level{'s' * (count != 1)} and no level {level}; they are counted from 0."
+        )
+    dataset = image["datasets"][level]
     try:
         array = node[dataset["path"]]
     except KeyError as error:
@@ -123,9 +132,18 @@ def _full_resolution(node: Any, where: str) -> tuple[Any, list[str] | None, list
 
 
 def _standard_axes(
-    array: Any, names: list[str] | None, spacing: list[float] | None, where: str
+    array: Any, names: list[str] | None, spacing: list[float] | None, where: str, channel: int | None = None
 ) -> tuple[Any, str, tuple[float, ...] | None]:
     """→ (Z)YX(C); the zarr array itself where it has those axes already, a lazy dask view of it otherwise."""
+    if channel is not None:
+        if names is None or "c" not in names or not 0 <= channel < array.shape[names.index("c")]:
+            raise InputError(f"{where} has no channel {channel}; leave channel out, or give one that it names.")
+        import dask.array
+
+        position = names.index("c")
+        array = dask.array.take(dask.array.from_array(array), channel, axis=position)
+        names = [name for name in names if name != "c"]
+        spacing = None if spacing is None else [s for i, s in enumerate(spacing) if i != position]
     if names is None or sorted(names) not in (sorted("yx"), sorted("zyx")):
         from napari_anneal.samples.image_files import axes_of
 

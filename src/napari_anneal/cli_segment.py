@@ -1,0 +1,82 @@
+"""``segment``: images and volumes of any size, from a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_anneal.terminal import Json, answer, progress_bar, refuse
+
+__all__ = ["segment"]
+
+
+def segment(
+    model: Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")],
+    image: Annotated[Path, typer.Argument(help="Image, TIFF stack, folder of slices, HDF5 or OME-Zarr.")],
+    out: Annotated[Path, typer.Option(help="Where the labels go: .ome.zarr, .tif or .tiff.")],
+    axes: Annotated[
+        str | None, typer.Option(help="Axes of the image, e.g. ZYX or YXC (default: from the file).")
+    ] = None,
+    tile: Annotated[str, typer.Option(help="auto, none (whole image) or a size in pixels.")] = "auto",
+    mode: Annotated[
+        str, typer.Option(help="slices, triplanar, twelve (12 directions) or context (neighbouring slices).")
+    ] = "slices",
+    axis: Annotated[str, typer.Option(help="Z, Y or X: along which a volume is sliced.")] = "Z",
+    combine: Annotated[str, typer.Option(help="mean or max of the probabilities of several directions.")] = "mean",
+    spacing: Annotated[
+        str | None, typer.Option(help="Voxel size along the axes, e.g. 2,0.5,0.5 (default: from the file).")
+    ] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Bring slices to the pixel size the model was trained at, and back.")
+    ] = False,
+    level: Annotated[int, typer.Option(help="Level of an OME-Zarr pyramid; 0 is the finest.")] = 0,
+    channel: Annotated[int | None, typer.Option(help="One of several channels, counted from 0.")] = None,
+    dataset: Annotated[str, typer.Option(help="Path of the image in an HDF5 file.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run to this place that was stopped or killed.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    json_: Json = False,
+) -> None:
+    """Segment an image or a volume of any size; a run that was killed is gone on with by --resume."""
+    from napari_anneal.inference import load_model
+
+    size: int | str | None = {"auto": "auto", "none": None}.get(tile.lower(), tile)
+    if isinstance(size, str) and size != "auto":
+        if not size.isdigit():
+            refuse(f"--tile {tile} is not a size; give auto, none or a number of pixels.")
+        size = int(size)
+    with progress_bar("segmenting") as advance:
+        result = load_model(model, precision=precision).segment(
+            image,
+            axes=axes,
+            tile=size,
+            out=out,
+            mode=mode,
+            probabilities=False,
+            progress=advance,
+            spacing=None if spacing is None else _numbers(spacing),
+            overwrite=overwrite,
+            axis=axis.upper(),
+            combine=combine,
+            resample=resample,
+            resume=resume,
+            level=level,
+            channel=channel,
+            dataset=dataset,
+        )
+    answer(
+        json_,
+        {"labels": str(result.path), "classes": list(result.classes), "shape": list(result.labels.shape)},
+        f"labels {tuple(result.labels.shape)} written to {result.path}",
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        refuse(f"--spacing {text} is not a list of numbers; give one for each axis, e.g. 2,0.5,0.5.")
