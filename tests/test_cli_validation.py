@@ -42,6 +42,15 @@ def test_grain_size_of_labels_is_that_of_python(grains, tmp_path):
     assert f"G = {na.grain_size(grains.grains, 0.5).g:.2f}" in anneal("grain-size", path, "--spacing-um", 0.5).stdout
 
 
+def test_grain_size_writes_a_report_once(grains, tmp_path):
+    path, page = tmp_path / "grains.tif", tmp_path / "report.html"
+    tifffile.imwrite(path, grains.grains.astype(np.uint16))
+    found = last_json(anneal("grain-size", path, "--spacing-um", 0.5, "--out", page, "--json"))
+    assert found["report"] == str(page)
+    assert sorted(p.name for p in tmp_path.glob("report.*")) == ["report.csv", "report.html", "report.json"]
+    refused(anneal("grain-size", path, "--spacing-um", 0.5, "--out", page), "report.html already exists")
+
+
 def test_grain_size_through_a_model_takes_its_boundary_class(grains, tmp_path):
     path = tmp_path / "image.tif"
     tifffile.imwrite(path, (grains.image * 255).astype(np.uint8))

@@ -207,6 +207,11 @@ def grain_size(
         float | None,
         typer.Option(min=0, help="Bridge gaps in boundaries up to this wide, pixels (default: 0; with --model 12)."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write a report here (name.html), its figures and grains beside it (.json, .csv)."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier report.")] = False,
     json_: Json = False,
 ) -> None:
     """Measure grain size after ASTM E112: mean intercept, count of grains, G with its 95 % interval, anisotropy."""
@@ -214,6 +219,7 @@ def grain_size(
 
     from napari_anneal.samples.reading import read_image
     from napari_anneal.validation import grain_size as measure
+    from napari_anneal.validation.grains import write_grain_size
 
     maps: list[Any] = []
     spacings: list[Any] = []
@@ -245,7 +251,12 @@ def grain_size(
             refuse("these files have different pixel sizes; measure them apart, or give one with --spacing-um.")
         if spacings[0] is None:
             print("no pixel size is known, so there is no G and nothing in µm; give --spacing-um.", file=sys.stderr)
-    answer(json_, size.to_dict(), str(size))
+    found, text = size.to_dict(), str(size)
+    if out is not None:
+        about = {"Measured": ", ".join(map(str, files)), **({"Model": model} if model is not None else {})}
+        page = write_grain_size(size, out, title=f"Grain size of {files[0].name}", about=about, overwrite=overwrite)
+        found, text = {**found, "report": str(page)}, f"{text}\nreport in {page}"
+    answer(json_, found, text)
 
 
 def _segmented(model: str, files: list[Path], line: Any) -> tuple[list[Any], list[Any], Any]:

@@ -45,6 +45,7 @@ def chart(
     log: bool = False,
     bands: Sequence[tuple[str, float, float]] = (),
     mark: tuple[float, str] | None = None,
+    whole_x: bool = True,
 ) -> Markup:
     """Draw curves over one pair of axes, with a legend.
 
@@ -64,6 +65,8 @@ def chart(
         ``(name, from, to)``: stretches of the horizontal axis, tinted in turn.
     mark
         ``(x, text)``: a dashed upright line.
+    whole_x
+        Whether the horizontal axis counts (epochs, steps), so that only whole numbers stand at it.
 
     Returns
     -------
@@ -97,8 +100,11 @@ def chart(
             )
         )
     for x in _round_numbers(x_low, x_high, most=8):
-        if x_low <= x <= x_high and x == round(x):
-            parts.append(Markup('<text class="middle" x="{:.1f}" y="{}">{:.0f}</text>').format(at_x(x), HEIGHT - 12, x))
+        if x_low <= x <= x_high and (x == round(x) or not whole_x):
+            number = f"{x:.0f}" if whole_x else f"{x:g}"
+            parts.append(
+                Markup('<text class="middle" x="{:.1f}" y="{}">{}</text>').format(at_x(x), HEIGHT - 12, number)
+            )
     if x_label:
         parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 1, x_label))
     if mark is not None:

@@ -66,6 +66,8 @@ class HandCount:
         Grains under the lines, ends for one half: what a line of no width crosses.
     length
         Of the lines over known grains, px of the last axis.
+    grains
+        The section, int32 ``(Y, X)``, 0 = unknown.
     """
 
     lines: tuple[TestLine, ...]
@@ -74,6 +76,7 @@ class HandCount:
     scores: FloatArray
     intercepts: float
     length: float
+    grains: Labels
 
     @property
     def intersections(self) -> float:
@@ -154,7 +157,13 @@ def count_by_hand(
                 scores.append(score)
                 intercepts += _grains_entered(met[0], ended)
     return HandCount(
-        lines, np.array(places).reshape(-1, 2), tuple(kinds), np.array(scores, dtype=np.float64), intercepts, length
+        lines,
+        np.array(places).reshape(-1, 2),
+        tuple(kinds),
+        np.array(scores, dtype=np.float64),
+        intercepts,
+        length,
+        grains,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -170,18 +170,48 @@ class GrainSize:
         """Mean aspect ratio of the whole grains; ``nan`` where there is none."""
         return float(self.grain_weight @ self.grain_aspect_ratio) if len(self.diameter) else math.nan
 
-    def histogram(self, bins: int = 20) -> tuple[FloatArray, FloatArray]:
-        """Share of grains by diameter: edges ``(bins + 1,)`` in px, shares ``(bins,)`` that sum to 1."""
+    @property
+    def log_normal(self) -> tuple[float, float]:
+        """Median diameter in px and standard deviation of its logarithm: the log-normal that fits the whole grains.
+
+        ``nan`` for fewer than two grains.
+        """
+        if len(self.diameter) < 2:
+            return math.nan, math.nan
+        logs = np.log(self.diameter)
+        middle = float(self.grain_weight @ logs)
+        return math.exp(middle), math.sqrt(float(self.grain_weight @ (logs - middle) ** 2))
+
+    def histogram(
+        self, bins: int = 20, weighted_by: Literal["number", "area"] = "number"
+    ) -> tuple[FloatArray, FloatArray]:
+        """Share of grains by diameter: edges ``(bins + 1,)`` in px, shares ``(bins,)`` that sum to 1.
+
+        ``weighted_by="area"`` (volume in 3D): the share of the area that grains of such a diameter fill, as E1181 and
+        EBSD standards report it beside the share of their number.
+        """
         if bins < 1:
             raise InputError(f"a histogram of {bins} bins cannot be made; give 1 or more.")
-        top = float(self.diameter.max()) if len(self.diameter) else 1.0
-        shares, edges = np.histogram(self.diameter, bins, (0.0, top), weights=self.grain_weight)
-        return edges, shares.astype(np.float64)
+        if weighted_by not in ("number", "area"):
+            raise InputError(f"weighted_by={weighted_by!r} is not known; a histogram is by 'number' or by 'area'.")
+        return self._shares(self.diameter, bins, 0.0, self.ndim if weighted_by == "area" else 0)
+
+    def aspect_histogram(self, bins: int = 20) -> tuple[FloatArray, FloatArray]:
+        """Share of grains by aspect ratio: edges ``(bins + 1,)`` from 1 on, shares ``(bins,)`` that sum to 1."""
+        return self._shares(self.grain_aspect_ratio, bins, 1.0, 0)
+
+    def _shares(self, values: FloatArray, bins: int, low: float, power: int) -> tuple[FloatArray, FloatArray]:
+        weight = self.grain_weight * self.diameter**power
+        top = max(float(values.max()), low * (1 + 1e-9)) if len(values) else low + 1.0
+        shares, edges = np.histogram(values, bins, (low, top), weights=weight)
+        return edges, shares.astype(np.float64) / (weight.sum() or 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON; ``None`` for n/a, and for all that needs a pixel size where there is none."""
         known = self.spacing_um is not None
         edges, shares = self.histogram()
+        aspect_edges, aspect_shares = self.aspect_histogram()
+        median, sigma = self.log_normal
         found: dict[str, Any] = {
             "dimensions": self.ndim,
             "spacing_um": list(self.spacing_um) if self.spacing_um is not None else None,
@@ -208,10 +238,24 @@ class GrainSize:
             "principal_intercepts_px": [_plain(v) for v in self.principal],
             "principal_directions": self.principal_directions.tolist(),
             "aspect_ratio": _plain(self.aspect_ratio),
-            "diameter_histogram": {"edges_px": edges.tolist(), "shares": shares.tolist()},
+            "diameter_histogram": {
+                "edges_px": edges.tolist(),
+                "shares": shares.tolist(),
+                "shares_of_area": self.histogram(weighted_by="area")[1].tolist(),
+            },
+            "log_normal": {"median_px": _plain(median), "sigma": _plain(sigma)},
+            "aspect_ratio_histogram": {"edges": aspect_edges.tolist(), "shares": aspect_shares.tolist()},
             "notes": list(self.notes),
         }
         return found
+
+    def to_csv(self) -> str:
+        """One row a whole grain: equivalent diameter, aspect ratio, and its weight against the loss of large ones."""
+        known = self.spacing_um is not None
+        rows = ["diameter_px,diameter_um,aspect_ratio,weight"]
+        for size, aspect, weight in zip(self.diameter, self.grain_aspect_ratio, self.grain_weight, strict=True):
+            rows.append(f"{size:.6g},{f'{size * self.pixel_um:.6g}' if known else ''},{aspect:.6g},{weight:.6g}")
+        return "\n".join(rows) + "\n"
 
     def __str__(self) -> str:
         """Return what a person reads."""
