@@ -178,6 +178,26 @@ class AugmentationRecipe(Recipe):
             legal["outside"] = "wrap"
         return cls(**{**legal, **settings})
 
+    def of_another_sample(
+        self, kinds: str | Iterable[str], direction_deg: float = 90.0, light_deg: float = 90.0
+    ) -> AugmentationRecipe:
+        """The recipe for another kind of sample: settings of its own stay where they are legal.
+
+        What is as usual for the present sample becomes what is usual for the other one, so that a transform which only
+        the present sample forbids comes back.
+
+        Raises
+        ------
+        InputError
+            As `for_sample`.
+        """
+        now = self.for_sample(self.kinds, direction_deg=self.direction_deg, light_deg=self.light_deg)
+        then = self.for_sample(kinds, direction_deg=direction_deg, light_deg=light_deg)
+        own = {name: value for name in type(self).model_fields if (value := getattr(self, name)) != getattr(now, name)}
+        settings = {name: getattr(then, name) for name in type(self).model_fields}
+        what = {name: settings[name] for name in ("sample", "also", "direction_deg", "light_deg")}
+        return type(self)(**self.made_legal({**settings, **own, **what}))
+
     @classmethod
     def made_legal(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings with what their own sample forbids switched off: those of a form in which a kind was chosen.

@@ -34,6 +34,7 @@ from napari_anneal.widgets._recipe_settings import RecipeSettings
 from napari_anneal.widgets._resume_offer import ResumeOffer
 from napari_anneal.widgets._run_view import RunView
 from napari_anneal.widgets._runs_panel import RunsPanel
+from napari_anneal.widgets._sample_section import SampleSection
 from napari_anneal.widgets._split_choice import ALL_FOLDS, SplitChoice
 from napari_anneal.widgets._stream_source import StreamSource
 from napari_anneal.widgets._sweep_panel import Swept
@@ -163,6 +164,10 @@ class FineTuneWidget(Form):
     def _fill(self) -> None:
         """Fill in what needs the core: presets, recipe fields, models to start from."""
         self.recipe = self.choice.fill()
+        self.sample = SampleSection()
+        self.more_layout.addWidget(
+            fold("What the sample is", self.sample, "Switches off what could not be true of it.")
+        )
         self.more_layout.addWidget(self.recipe)
         self.more_layout.addWidget(fold("Output", self._output, "Name of the model and the folder of the run."))
         self.start.fill()
