@@ -78,6 +78,20 @@ def test_several_images_span_the_range_and_colour_is_measured_by_channel():
     assert match_noise([colour]).gaussian_noise_std[1] == pytest.approx(0.05 / unit_span(colour), rel=0.1)
 
 
+@pytest.mark.parametrize("counts", [1, 3, 10])
+def test_single_counts_are_measured_zeros_and_all_within_10_percent(counts):
+    image = np.random.default_rng(0).poisson(grains(0) * counts).astype(np.uint8)
+    found = match_noise([image])
+    assert found.measured[0].gain * unit_span(image) == pytest.approx(1, rel=0.1)
+    assert "counts per pixel" in found.suggestion
+
+
+def test_images_cut_off_at_black_and_white_are_said_to_be():
+    image = 2 * grains(0) + np.random.default_rng(0).normal(-0.5, 0.05, (384, 384))
+    remarks = match_noise([(255 * image.clip(0, 1)).astype(np.uint8)]).remarks
+    assert "cut off at black or white" in remarks[0]
+
+
 def test_low_dose_is_a_function_of_the_measured_noise_alone():
     few = low_dose([Noise(0.01, 1 / 400), Noise(0.02, 1 / 30)])
     assert few.counts == pytest.approx(30)

@@ -29,6 +29,10 @@ LEAST_PART = 0.5
 # Standard deviation below which noise is nothing a network could see (a 16-bit image with 500 levels of it has this).
 NO_NOISE = 2e-3
 SMALLEST_SIDE = 64
+# Whole numbers from 0 to no more than this are counts of single quanta: their zeros are not cut off.
+MOST_SINGLE_COUNTS = 40
+# Share of the pixels at black or white above which little noise is left to be found.
+MOST_CUT_OFF = 0.2
 
 
 class LowDose(NamedTuple):
@@ -125,7 +129,8 @@ def match_noise(images: Sequence[npt.NDArray[Any]]) -> MatchedNoise:
     """
     if not images:
         raise InputError("there are no images to read noise off; give at least one.")
-    found = [_measure(np.asarray(image), f"image {number}") for number, image in enumerate(images, 1)]
+    arrays = [np.asarray(image) for image in images]
+    found = [_measure(image, f"image {number}") for number, image in enumerate(arrays, 1)]
     measured = tuple(noise for noise, _, _ in found)
     blurs = tuple(blur for _, blur, _ in found)
     widths = [noise.read for noise in measured if noise.read > NO_NOISE]
@@ -138,7 +143,7 @@ def match_noise(images: Sequence[npt.NDArray[Any]]) -> MatchedNoise:
         (LEAST_PART * min(sigmas), max(sigmas)) if sigmas else None,
         measured,
         blurs,
-        tuple(_remarks([width for _, _, width in found], blurs)),
+        tuple(_remarks([width for _, _, width in found], blurs, [_cut_off(image) for image in arrays])),
         None if low is None else low.sentence,
     )
 
@@ -183,7 +188,8 @@ def _measure(image: npt.NDArray[Any], where: str) -> tuple[Noise, Blur, NoiseWid
         )
     unit = intensity_range(image, "YXC"[: image.ndim], where).apply(image, where)
     planes = unit[None] if unit.ndim == 2 else np.moveaxis(unit, -1, 0)
-    noises, widths = [estimate_noise(plane) for plane in planes], [noise_width(plane) for plane in planes]
+    clipped = not _single_counts(image)
+    noises, widths = [estimate_noise(plane, clipped) for plane in planes], [noise_width(plane) for plane in planes]
     widest = max(widths, key=lambda width: width.sigma_px)
     noise = Noise(
         float(np.sqrt(np.mean([n.read**2 * w.factor for n, w in zip(noises, widths, strict=True)]))),
@@ -194,9 +200,26 @@ def _measure(image: npt.NDArray[Any], where: str) -> tuple[Noise, Blur, NoiseWid
     return noise, estimate_blur(grey, noise.variance(grey) / len(planes), widest.sigma_px), widest
 
 
-def _remarks(widths: Sequence[NoiseWidth], blurs: Sequence[Blur]) -> list[str]:
+def _single_counts(image: npt.NDArray[Any]) -> bool:
+    """Whether pixels count quanta, so few that many have none."""
+    counts = image.min() == 0 and 1 < image.max() <= MOST_SINGLE_COUNTS
+    return bool(counts and (image.dtype.kind in "ui" or (image == np.rint(image)).all()))
+
+
+def _cut_off(image: npt.NDArray[Any]) -> float:
+    """Share of the pixels that lie at the darkest or brightest value there is."""
+    return 0.0 if _single_counts(image) else float(((image == image.min()) | (image == image.max())).mean())
+
+
+def _remarks(widths: Sequence[NoiseWidth], blurs: Sequence[Blur], cut_off: Sequence[float]) -> list[str]:
     """What the estimates leave open."""
     found = []
+    cut = [number for number, share in enumerate(cut_off, 1) if share > MOST_CUT_OFF]
+    if cut:
+        found.append(
+            f"{max(cut_off):.0%} of the pixels of {_images(cut, len(cut_off))} are cut off at black or white, where no "
+            "noise is left to measure; use images that were taken with brightness and contrast to spare."
+        )
     smoothed = [number for number, width in enumerate(widths, 1) if width.sigma_px > 0]
     if smoothed:
         lost = any(not width.known for width in widths)

@@ -37,9 +37,12 @@ class Noise(NamedTuple):
         return np.asarray(self.read**2 + self.gain * np.clip(grey, 0, None), dtype=np.float64)
 
 
-def estimate_noise(plane: npt.NDArray[np.floating]) -> Noise:
-    """White noise of an image ``(Y, X)`` with grey levels as fractions of the full range; zero for tiny images."""
-    grey, square = block_statistics(np.asarray(plane, dtype=np.float64))
+def estimate_noise(plane: npt.NDArray[np.floating], clipped: bool = True) -> Noise:
+    """White noise of an image ``(Y, X)`` with grey levels as fractions of the full range; zero for tiny images.
+
+    ``clipped``: black and white may be where the detector cuts off; false for counts, of which 0 is one as any other.
+    """
+    grey, square = block_statistics(np.asarray(plane, dtype=np.float64), clipped)
     if len(grey) < 8:
         return Noise(0.0, 0.0)
     order = np.argsort(grey)
@@ -52,7 +55,7 @@ def estimate_noise(plane: npt.NDArray[np.floating]) -> Noise:
     return fit_line(np.array(level), np.array(variance), np.array(weight, dtype=np.float64))
 
 
-def block_statistics(plane: FloatArray) -> tuple[FloatArray, FloatArray]:
+def block_statistics(plane: FloatArray, clipped: bool = True) -> tuple[FloatArray, FloatArray]:
     """Mean grey of every block of 8 × 8 pixels, and its mean squared second difference over 36; no clipped blocks."""
     second = plane[:, 2:] - 2 * plane[:, 1:-1] + plane[:, :-2]
     second = (second[2:] - 2 * second[1:-1] + second[:-2]) ** 2 / 36
@@ -63,9 +66,10 @@ def block_statistics(plane: FloatArray) -> tuple[FloatArray, FloatArray]:
         cut = values[: rows * BLOCK, : columns * BLOCK]
         return np.asarray(cut.reshape(rows, BLOCK, columns, BLOCK).mean(axis=(1, 3)).ravel(), dtype=np.float64)
 
+    if not clipped:
+        return blocks(inner), blocks(second)
     # Where pixels are clipped, part of the noise is missing.
-    clipped = blocks(((inner <= plane.min()) | (inner >= plane.max())).astype(np.float64))
-    whole = clipped < 0.02
+    whole = blocks(((inner <= plane.min()) | (inner >= plane.max())).astype(np.float64)) < 0.02
     return blocks(inner)[whole], blocks(second)[whole]
 
 
