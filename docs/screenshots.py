@@ -126,7 +126,8 @@ def synthesis() -> None:
 
 
 def augmentation() -> None:
-    """A grid of augmented pairs beside the image."""
+    """Every transform alone beside the image, with the reasons of those that are not legal; and the measured noise."""
+    from napari_anneal.widgets._show_choice import ALONE
     from napari_anneal.widgets.augmentation import AugmentationWidget
 
     viewer = new_viewer()
@@ -134,9 +135,30 @@ def augmentation() -> None:
     form = AugmentationWidget(viewer)
     dock(viewer, form, "Augmentation preview")
     form.labels.choose(viewer.layers[1])
+
+    def drawn() -> None:
+        settle()
+        while not form.drawing.idle:
+            settle(0.1)
+        print(f"    {form.bar.text}")
+
+    drawn()  # what it needs is loaded
+    form.sample.set_values({"sample": "textured", "also": ("shadowed",)})
+    form.shown.combo.setCurrentIndex(form.shown.combo.findData(ALONE))
     form.bar.start.click()
-    finish(form)
+    drawn()
+    form.transforms.folds["Turns and flips"].expand(animate=False)
     take(viewer, "augmentation")
+    form.transforms.folds["Turns and flips"].collapse(animate=False)
+    form.sample.set_values({"sample": "isotropic", "also": ()})
+    noise = next(part for part in form.findChildren(QCollapsible) if part.text() == "Noise of your detector")
+    noise.expand(animate=False)
+    form.noise.measure.click()
+    finish(form)
+    form.shown.combo.setCurrentIndex(0)
+    drawn()
+    form.scroll.ensureWidgetVisible(form.noise)
+    take(viewer, "augmentation-noise")
     viewer.close()
 
 

@@ -14,7 +14,8 @@ from napari_anneal.widgets._layers import remember
 from napari_anneal.widgets._mosaic import GAP, crop_window, tiled
 from napari_anneal.widgets._sample_choice import KINDS
 from napari_anneal.widgets._session_augmentation import session_augmentation
-from napari_anneal.widgets.augmentation import ALONE, AugmentationWidget
+from napari_anneal.widgets._show_choice import ALONE
+from napari_anneal.widgets.augmentation import AugmentationWidget
 
 SIDE, HEAD = 48, 8
 
@@ -36,7 +37,7 @@ def drawn(form, qtbot) -> None:
 
 
 def show(form, name: str) -> None:
-    form.show_what.setCurrentIndex(form.show_what.findData(name))
+    form.shown.combo.setCurrentIndex(form.shown.combo.findData(name))
 
 
 def press(form, qtbot) -> None:
@@ -49,7 +50,7 @@ def cells(form, role: str = IMAGE, side: int = SIDE, columns: int = 2) -> list[n
     mosaic = form.grid.layer(role).data
     rows = -(-(mosaic.shape[0] + GAP) // (side + HEAD + GAP))
     return [
-        mosaic[y * (side + HEAD + GAP) + HEAD :, x * (side + GAP) :][:side, :side]
+        mosaic[y * (side + HEAD + GAP) + HEAD :, x * (side + GAP) :][:side, :side].copy()
         for y in range(rows)
         for x in range(columns)
     ]
@@ -83,7 +84,7 @@ def test_the_same_seed_draws_the_same_again_and_the_next_one_draws_others(viewer
     window = crop_window(np.zeros((96, 96), np.int64), SIDE)
     patch, blank = np.ascontiguousarray(unit[window][np.newaxis]), np.zeros((SIDE, SIDE), np.int64)
     first = form.grid.layer(IMAGE).data.copy()
-    tile = form.tiles()[0][2]
+    tile = form.shown.tiles(form.recipe_now(), 0, 2)[0][2]
     expected, _ = Augmenter(AugmentationRecipe())(patch, blank, tile.seed)
     np.testing.assert_allclose(cells(form)[2], expected[0], atol=1e-6)
     press(form, qtbot)
@@ -124,7 +125,7 @@ def test_the_overlay_goes_and_comes_and_a_user_s_own_layers_stay_chosen(viewer, 
     viewer.layers.selection.active = labels
     press(form, qtbot)
     assert form.grid.layer(LABELS).visible
-    form.overlay.click()
+    form.shown.overlay.click()
     assert not form.grid.layer(LABELS).visible
     press(form, qtbot)
     assert not form.grid.layer(LABELS).visible
@@ -163,7 +164,7 @@ def test_illegal_transforms_are_grey_with_the_reason_in_place_and_come_back_as_t
     assert "mirror image" in row.says.text()
     assert row.says.isVisibleTo(row)
     assert "left-right flip" in form.sample.says.text()
-    item = form.show_what.model().item(form.show_what.findData("hflip"))
+    item = form.shown.combo.model().item(form.shown.combo.findData("hflip"))
     assert not item.isEnabled()
     assert "mirror image" in item.toolTip()
     assert form.recipe_now().hflip == 0

@@ -105,7 +105,7 @@ class MatchedNoise(NamedTuple):
                 "no read noise"
                 if std is None
                 else f"read noise {100 * std[0]:.2g} to {100 * std[1]:.2g} % of the range",
-                "no shot noise" if counts is None else f"shot noise of {counts[0]:.3g} to {counts[1]:.3g} counts",
+                "no shot noise" if counts is None else f"shot noise of {counts[0]:,.0f} to {counts[1]:,.0f} counts",
                 "blur not known" if blur is None else f"blur {blur[0]:.2g} to {blur[1]:.2g} px",
             )
         )

@@ -92,7 +92,12 @@ class GridLayers:
             self._layers[role] = weakref.ref(layer)
             return True
         moved = layer.data.shape != array.shape
-        layer.data = array
+        if moved or layer.data.dtype != array.dtype:
+            layer.data = array
+        elif not np.array_equal(layer.data, array):  # paint stays where only a grey-value transform is edited
+            # In place: a new array would have the viewer look at every layer's axes and extent again.
+            layer.data[:] = array
+            layer.refresh(extent=False)
         for name, value in placement.items():
             if repr(getattr(layer, name)) != repr(value):
                 setattr(layer, name, value)

@@ -51,8 +51,18 @@ KINDS: dict[str, tuple[str, str, str]] = {
         "With a λ plate the colour depends on the angle to the plate.",
     ),
     "vortex": ("vortex beam", "vortex beam", "The beam carries angular momentum of one sign."),
+    "directed_classes": (
+        "classes that name directions",
+        "directed classes",
+        "0° ply and 90° ply, upright and lying cracks: a turn makes one of the other, and the label stays.",
+    ),
+    "sized_classes": (
+        "classes that name sizes",
+        "sized classes",
+        "Fine and coarse, micropore and pore: a zoom makes one of the other, and the label stays.",
+    ),
 }
-DIRECTED, LIT = ("textured", "columnar"), ("shadowed",)
+DIRECTED, LIT = ("textured", "columnar", "directed_classes"), ("shadowed",)
 TIP = (
     "Tick everything that holds: transforms whose result could not have come out of the microscope are switched off. "
     "Nothing ticked: isotropic, every direction is alike."
@@ -97,7 +107,12 @@ class SampleChoice(QWidget):
         rows = form_layout(self._directions)
         self._rows = {}
         for name, label, slider, what in (
-            ("direction_deg", "along", self.direction, "Rolling, drawing or growth direction in the image"),
+            (
+                "direction_deg",
+                "along",
+                self.direction,
+                "Rolling, drawing or growth direction, or one that classes name",
+            ),
             ("light_deg", "detector at", self.light, "Where the detector that casts the shadows stands"),
         ):
             tip = f"{what}, degrees anticlockwise from right: 0 is right, 90 is up."

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy import compat
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QWidget
 
 from napari_anneal.errors import InputError
-from napari_anneal.widgets._augmented_grid import CellOrder, Grid, Tile, alone, draws, one
-from napari_anneal.widgets._form import Form, fold, form_layout, shrinkable
+from napari_anneal.widgets._augmented_grid import CellOrder, Grid, Tile
+from napari_anneal.widgets._export_panel import ExportPanel
+from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._grid_layers import GridLayers
 from napari_anneal.widgets._layer_choice import LayerChoice
 from napari_anneal.widgets._layers import check_fit, is_gold, slice_in_view, snapshot
 from napari_anneal.widgets._live_grid import LiveGrid
+from napari_anneal.widgets._noise_match import Measured
+from napari_anneal.widgets._noise_panel import THIS, NoisePanel, noise_order
 from napari_anneal.widgets._pairs import matching_image
 from napari_anneal.widgets._recipe_form import RecipeForm, build, calm
 from napari_anneal.widgets._sample_choice import SampleChoice
 from napari_anneal.widgets._session_augmentation import session_augmentation
+from napari_anneal.widgets._show_choice import ShowChoice
 from napari_anneal.widgets._transform_rows import TransformRows, words
 
 if TYPE_CHECKING:
@@ -29,10 +32,9 @@ if TYPE_CHECKING:
 
     from napari_anneal.augmentation import AugmentationRecipe
 
-__all__ = ["ALONE", "WHOLE", "AugmentationWidget"]
+__all__ = ["AugmentationWidget"]
 
-WHOLE, ALONE = "the whole recipe", "every transform alone"
-# Stack and paint events after which the cell is another one.
+# Events of a Labels layer after which the cell is another one.
 PAINT_EVENTS = ("paint", "data", "labels_update")
 
 
@@ -46,7 +48,7 @@ class AugmentationWidget(Form):
         from napari_anneal.augmentation.recipe import TRANSFORMS
 
         super().__init__(viewer, "Preview", "Show the grid beside the image, drawn with this seed (the same again).")
-        self._recipe_type, self._transforms = AugmentationRecipe, TRANSFORMS
+        self._recipe_type = AugmentationRecipe
         self._session = session_augmentation()
         self.image = LayerChoice(viewer, (Image,))
         self.row("Image", self.image, "2D, or a stack: then the slice that is shown. Cells are cut around the paint.")
@@ -54,7 +56,8 @@ class AugmentationWidget(Form):
         self.row("Labels", self.labels, "Moved together with the image; grey-value transforms leave them alone.")
         self.sample = SampleChoice()
         self.row("Sample", self.sample, "What the sample is: forbids the transforms that would be untrue.")
-        self._build_show()
+        self.shown = ShowChoice(TRANSFORMS)
+        self.row("Show", self.shown, self.shown.tip)
         self._build_seed()
         self.transforms = TransformRows(self._session.recipe, TRANSFORMS)
         self.body.addWidget(self._recipe_head())
@@ -71,20 +74,6 @@ class AugmentationWidget(Form):
         self._take_from_session()
         self._pair()
         self.drawing.warm_up()
-
-    def _build_show(self) -> None:
-        self.show_what = shrinkable(QComboBox())
-        self.overlay = QCheckBox("labels")
-        self.overlay.setChecked(True)
-        self.overlay.setToolTip("Paint over the cells on or off.")
-        box = QWidget()
-        row = QHBoxLayout(box)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.show_what, 1)
-        row.addWidget(self.overlay)
-        tip = "The original beside draws of the whole recipe, as training makes them, or of transforms each alone."
-        self.row("Show", box, tip)
-        self.show_what.setToolTip(tip)
 
     def _build_seed(self) -> None:
         self.seed, self.reseed = QSpinBox(), QPushButton("Next seed")
@@ -134,6 +123,14 @@ class AugmentationWidget(Form):
             grid.addRow(label, spin)
         self.outside = RecipeForm(self._session.recipe, ("outside",))
         grid.addRow(self.outside)
+        self.noise = NoisePanel()
+        self.body.addWidget(
+            fold("Noise of your detector", self.noise, "Measure noise and blur of your images, and use their ranges.")
+        )
+        self.export = ExportPanel()
+        self.body.addWidget(
+            fold("Write augmented pairs", self.export, "Images and labels as files, for other programs.")
+        )
         self.body.addWidget(fold("Cells and borders", box, "Size and number of the cells; what lies outside a patch."))
 
     def _connect(self) -> None:
@@ -142,13 +139,17 @@ class AugmentationWidget(Form):
         self.bar.started.connect(self._draw_again)
         self.bar.cancelled.connect(self.drawing.drop)
         self.reseed.clicked.connect(self._draw_others)
-        self.overlay.toggled.connect(self.grid.show_overlay)
+        self.shown.overlay.toggled.connect(self.grid.show_overlay)
         for signal in (self.seed.valueChanged, self.side.valueChanged, self.columns.valueChanged):
             signal.connect(self._redraw)
-        self.show_what.currentIndexChanged.connect(self._on_show)
+        self.shown.changed.connect(self._on_show)
         self.sample.changed.connect(self._on_sample)
         for part in (self.transforms, self.outside):
             part.changed.connect(self._on_edit)
+        self.noise.asked.connect(lambda: self.guarded(self._measure))
+        self.noise.accepted.connect(self._use_noise)
+        self.export.asked.connect(lambda: self.guarded(self._export))
+        self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
         self._session.changed.connect(self._take_from_session)
         self.drawing.shown.connect(self._show)
         self.drawing.failed.connect(lambda text: self.bar.say(text, "bad"))
@@ -222,20 +223,8 @@ class AugmentationWidget(Form):
         values = self.values()
         illegal = illegal_transforms(self.sample.kinds, values["direction_deg"], values["light_deg"])
         self.transforms.forbid(illegal)
-        chosen = self.show_what.currentData()
-        self.show_what.blockSignals(True)
-        self.show_what.clear()
-        for text in (WHOLE, ALONE):
-            self.show_what.addItem(text, text)
-        for name in self._transforms:
-            self.show_what.addItem(words(name) + (" (not legal)" if name in illegal else ""), name)
-            item = self.show_what.model().item(self.show_what.count() - 1)
-            item.setEnabled(name not in illegal)
-            self.show_what.setItemData(self.show_what.count() - 1, illegal.get(name, ""), Qt.ItemDataRole.ToolTipRole)
-        kept = chosen if chosen not in illegal else WHOLE
-        self.show_what.setCurrentIndex(max(0, self.show_what.findData(kept)))
-        self.show_what.blockSignals(False)
-        self.transforms.look_at(self.looked_at)
+        self.shown.forbid(illegal)
+        self.transforms.look_at(self.shown.looked_at)
         said = []
         if illegal:
             said.append(f"Off: {', '.join(map(words, illegal))}; why is said beside each.")
@@ -250,28 +239,10 @@ class AugmentationWidget(Form):
 
     # What is shown
 
-    @property
-    def looked_at(self) -> str | None:
-        """The one transform that is shown alone, or ``None``."""
-        data = self.show_what.currentData()
-        return None if data in (WHOLE, ALONE) else str(data)
-
-    def tiles(self) -> tuple[tuple[Tile, ...], int]:
-        """The cells to draw, and in how many columns."""
-        recipe, seed, columns = self.recipe_now(), self.seed.value(), self.columns.value()
-        if self.show_what.currentData() == ALONE:
-            legal = [name for name in self._transforms if name not in recipe.switched_off]
-            tiles = alone(recipe, legal, seed, words)
-            return tiles, math.ceil(math.sqrt(len(tiles)))
-        name = self.looked_at
-        if name is None:
-            return draws(recipe, columns**2, seed, "draw"), columns
-        return draws(one(recipe, name), columns**2, seed, words(name)), columns
-
-    def _on_show(self, index: int = 0) -> None:
-        self.transforms.look_at(self.looked_at)
-        if self.looked_at is not None:
-            self.transforms.unfold(self.looked_at)
+    def _on_show(self) -> None:
+        self.transforms.look_at(self.shown.looked_at)
+        if self.shown.looked_at is not None:
+            self.transforms.unfold(self.shown.looked_at)
         self._redraw()
 
     def _redraw(self, value: Any = None) -> None:
@@ -337,17 +308,57 @@ class AugmentationWidget(Form):
         z = slice_in_view(self.viewer, layer) if image.is_stack and layer is not None else None
         plane = None if labels is None else labels.data if z is None else labels.data[z]
         side = self.side.value()
-        tiles, columns = self.tiles()
+        tiles, columns = self.shown.tiles(self.recipe_now(), self.seed.value(), self.columns.value())
         self._place = beside(image)
         self._colormap = None if paint is None else paint.colormap
         key = (id(layer), id(image.data), id(paint), self._paint, z, side)
         return key, CellOrder(image.name, image.data, image.axes, plane, z, side), tiles, columns
 
     def _show(self, grid: Grid, seconds: float) -> None:
-        self.grid.show(grid, self._place, self._colormap, self.overlay.isChecked())
-        what = self.show_what.currentText()
+        self.grid.show(grid, self._place, self._colormap, self.shown.overlay.isChecked())
+        what = self.shown.combo.currentText()
         said = f"{len(grid.tiles) - 1} cells of {what}, seed {self.seed.value()}, {seconds * 1000:.0f} ms."
         self.bar.say(f"{grid.cell.note} {said}".strip(), "plain" if grid.cell.note else "good")
+
+    # Noise and files
+
+    def _measure(self) -> None:
+        self._refuse_if_busy()
+        order = noise_order(self.viewer, self.image.layer, self.labels.layer, self.noise.which.currentData() != THIS)
+        self.noise.offer(len(order.planes))
+        self.launch(order.carry_out, self._measured, "Measuring the noise …")
+
+    def _measured(self, found: Measured | None) -> None:
+        if found is None:
+            self.bar.say("Cancelled; nothing was measured.")
+            return
+        self.noise.show_measured(found)
+        self.bar.say(f"Measured: {found.noise}.", "good" if found.noise.suggestion is None else "bad")
+
+    def _use_noise(self, settings: dict[str, Any]) -> None:
+        self.transforms.set_values(settings)
+        self.transforms.unfold("gaussian_noise")
+        off = [words(name) for name in self.recipe_now().switched_off if settings.get(name)]
+        but = f" The sample forbids {' and '.join(off)}, which stay off." if off else ""
+        self.bar.say(f"The recipe has the measured ranges.{but}", "plain" if off else "good")
+
+    def _export(self) -> None:
+        self._refuse_if_busy()
+        order = self.export.order(
+            self.viewer, self.image.layer, self.labels.layer, self.recipe_now(), self.seed.value()
+        )  # fmt: skip
+
+        def show(done: Any) -> None:
+            gold = f" Left out as gold: {', '.join(order.gold)}." if order.gold else ""
+            self.bar.say(f"{done}{gold}", "plain" if done.folder is None else "good")
+            if done.folder is not None:
+                self.export.next_folder()
+
+        self.launch(order.carry_out, show, "Writing augmented pairs …")
+
+    def _refuse_if_busy(self) -> None:
+        if self.job.running:
+            raise InputError("This form is busy; wait for its end or press Cancel, then press again.")
 
     def event(self, event: QEvent) -> bool:
         """Stop drawing too when the form is taken out of its dock."""
