@@ -143,38 +143,6 @@ app.command()(cascade)
 
 app.command()(segment)
 
-
-@app.command()
-def segment(
-    model: Annotated[str, typer.Argument(help="A bundle or the name of a shipped model.")],
-    image: Annotated[Path, typer.Argument(help="Image, TIFF stack or OME-Zarr.")],
-    out: Annotated[Path, typer.Option(help="Where the labels go: .ome.zarr, .tif or .tiff.")],
-    axes: Annotated[
-        str | None, typer.Option(help="Axes of the image, e.g. ZYX or YXC (default: from the file).")
-    ] = None,
-    tile: Annotated[str, typer.Option(help="auto, none (whole image) or a size in pixels.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
-    json_: Json = False,
-) -> None:
-    """Segment an image or, slice by slice, a stack of any size."""
-    from napari_anneal.inference import load_model
-
-    size: int | str | None = {"auto": "auto", "none": None}.get(tile.lower(), tile)
-    if isinstance(size, str) and size != "auto":
-        if not size.isdigit():
-            refuse(f"--tile {tile} is not a size; give auto, none or a number of pixels.")
-        size = int(size)
-    with progress_bar("segmenting") as advance:
-        result = load_model(model).segment(
-            image, axes=axes, tile=size, out=out, probabilities=False, progress=advance, overwrite=overwrite
-        )
-    answer(
-        json_,
-        {"labels": str(result.path), "classes": list(result.classes), "shape": list(result.labels.shape)},
-        f"labels {tuple(result.labels.shape)} written to {result.path}",
-    )
-
-
 app.command()(rank)
 app.command()(export)
 app.command()(instances)

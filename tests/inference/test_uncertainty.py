@@ -158,6 +158,12 @@ def test_an_estimator_that_cannot_be_had_is_refused(model, image, asked):
         list(estimate_uncertainty(model, image, asked))
 
 
+def test_a_model_of_neighbouring_slices_is_refused(colour_model, image):
+    card = colour_model.card.model_copy(update={"context": 3})
+    with pytest.raises(InputError, match="3 neighbouring slices"):
+        estimate_uncertainty(Model(colour_model.network, card, device="cpu"), np.stack([image] * 4))
+
+
 def test_slices_of_a_stack_come_one_at_a_time_as_asked(model):
     stack = np.random.default_rng(1).integers(0, 255, (4, 24, 32), dtype=np.uint8)
     seen = []

@@ -73,7 +73,7 @@ class Looker:
     Raises
     ------
     InputError
-        An estimator that is not known, or "ensemble" for one model.
+        An estimator that is not known, "ensemble" for one model, or a model that takes neighbouring slices.
     """
 
     def __init__(self, model: Model, estimator: Estimator = "tta") -> None:
@@ -82,6 +82,11 @@ class Looker:
         several = isinstance(model, Ensemble)
         if estimator == "ensemble" and not several:
             raise InputError("uncertainty 'ensemble' needs several models; make one of them with ensemble([…]).")
+        if model.card.context > 1:
+            raise InputError(
+                f"this model takes {model.card.context} neighbouring slices at a time, and single slices are looked at "
+                "here; take a model of single slices, or the uncertainty of segment(…, mode='context')."
+            )
         self.members: tuple[Model, ...] = model.members if isinstance(model, Ensemble) else (model,)
         # A temperature on the mean comes on top of those of the members, which they apply themselves.
         self.temperature = model.card.temperature if several else 1.0
