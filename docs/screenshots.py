@@ -285,11 +285,28 @@ def compare_runs(viewer: napari.Viewer, form: Any, folder: str) -> None:
     form.runs_fold.collapse(animate=False)
 
 
+def grain_size() -> None:
+    """The grains of the shipped example, with the lines and intersections that were counted."""
+    from napari_anneal.widgets.grain_size import GrainSizeWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "synthetic")
+    for layer in viewer.layers:
+        layer.scale, layer.units = (0.44, 0.44), ("um", "um")
+    viewer.reset_view()
+    form = GrainSizeWidget(viewer)
+    dock(viewer, form, "Grain size")
+    form.bar.start.click()
+    finish(form)
+    take(viewer, "grain-size")
+
+
 EPOCHS = 20
 PICTURES: dict[str, Callable[[], None]] = {
     "synthesis": synthesis,
     "augmentation": augmentation,
     "split": split,
+    "grain-size": grain_size,
     "plan": plan,
     "finetune": finetune_and_segment,
 }

@@ -19,7 +19,7 @@ from napari_anneal.widgets._writer import write_labels
 
 MANIFEST = Path(napari_anneal.__file__).with_name("napari.yaml")
 # Of napari's menus, the ones a plugin may add to.
-MENUS = {"napari/layers/segment", "napari/layers/annotate", "napari/layers/filter", "napari/file/new_layer"}
+MENUS = {f"napari/layers/{name}" for name in ("segment", "annotate", "filter", "measure")} | {"napari/file/new_layer"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_manifest_is_valid_and_every_command_can_be_imported(manifest) -> No
     for command in manifest.contributions.commands:
         module, _, name = str(command.python_name).partition(":")
         assert callable(getattr(importlib.import_module(module), name))
-    assert len(manifest.contributions.widgets) == 5
+    assert len(manifest.contributions.widgets) == 6
 
 
 def test_menus_are_ones_that_napari_lets_plugins_add_to(manifest) -> None:

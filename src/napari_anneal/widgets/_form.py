@@ -97,7 +97,7 @@ def shrinkable(combo: QComboBox) -> QComboBox:
 
 
 class Form(QWidget):
-    """Base of the five forms.
+    """Base of the six forms.
 
     A subclass fills ``self.fields`` (and ``self.body`` below it), connects ``self.bar.started``, and calls
     :meth:`launch` with the work to do; the base keeps the buttons, the progress and the status line right whatever

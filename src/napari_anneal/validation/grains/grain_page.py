@@ -29,7 +29,8 @@ NUMBER, AREA, FIT = "#0072b2", "#e69f00", "#8a96a3"
 GRAIN, GAP, UNKNOWN = 235, 90, 160
 # Wide enough to see every mark.
 SIDE_PX, MARK_PX = 1000, 3
-BINS = 24
+# Fewer grains in more bars are noise.
+FEWEST_BARS, MOST_BARS = 8, 24
 
 
 def write_grain_size(
@@ -127,8 +128,9 @@ def _histogram(size: GrainSize, unit: str, pixel: float) -> Markup | None:
     median, sigma = size.log_normal
     if not math.isfinite(median):
         return None
-    edges, shares = size.histogram(BINS)
-    _, area = size.histogram(BINS, "area")
+    bars = _bars(size)
+    edges, shares = size.histogram(bars)
+    _, area = size.histogram(bars, "area")
     area_name = "share of the area" if size.ndim == 2 else "share of the volume"
     curves = [
         Curve("share of the grains", _steps(edges * pixel, 100 * shares), NUMBER),
@@ -151,10 +153,14 @@ def _aspect(size: GrainSize) -> Markup | None:
     """Shares of grains by aspect ratio; ``None`` without a whole grain."""
     if not len(size.diameter):
         return None
-    edges, shares = size.aspect_histogram(BINS)
+    edges, shares = size.aspect_histogram(_bars(size))
     curve = Curve("share of the grains", _steps(edges, 100 * shares), NUMBER)
     mark = (size.aspect_ratio, "mean")
     return chart([curve], title="Grains by aspect ratio (%)", x_label="long over short axis", whole_x=False, mark=mark)
+
+
+def _bars(size: GrainSize) -> int:
+    return int(np.clip(1.3 * math.sqrt(len(size.diameter)), FEWEST_BARS, MOST_BARS))
 
 
 def _fit(size: GrainSize, unit: str, pixel: float) -> str:
