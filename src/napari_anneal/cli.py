@@ -139,10 +139,7 @@ app.command("cross-validate")(cross_validate)
 app.command()(runs)
 app.command()(report)
 app.command()(cascade)
-
-
 app.command()(segment)
-
 app.command()(rank)
 app.command()(export)
 app.command()(instances)

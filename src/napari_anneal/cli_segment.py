@@ -37,6 +37,19 @@ def segment(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run to this place that was stopped or killed.")
     ] = False,
+    unit: Annotated[str | None, typer.Option(help="Unit of --spacing, such as µm; kept in the files.")] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Where the probabilities go, a channel for each class: .ome.zarr.")
+    ] = None,
+    uncertainty: Annotated[Path | None, typer.Option(help="Where the uncertainty (0 to 1) goes: .ome.zarr.")] = None,
+    estimator: Annotated[
+        str,
+        typer.Option(
+            help="Of --uncertainty: tta (mean of every flip and turn that is legal for the sample, up to 8 times the "
+            "work; the labels are then of that mean) or entropy (of the probabilities as they are)."
+        ),
+    ] = "tta",
+    half: Annotated[bool, typer.Option("--half", help="Keep these two in float16.")] = False,
     precision: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
     json_: Json = False,
@@ -67,10 +80,17 @@ def segment(
             level=level,
             channel=channel,
             dataset=dataset,
+            unit=unit,
+            uncertainty=False if uncertainty is None else estimator,
+            probabilities_out=probabilities,
+            uncertainty_out=uncertainty,
+            half=half,
         )
+    maps = {"probabilities": probabilities, "uncertainty": uncertainty}
     answer(
         json_,
-        {"labels": str(result.path), "classes": list(result.classes), "shape": list(result.labels.shape)},
+        {"labels": str(result.path), "classes": list(result.classes), "shape": list(result.labels.shape)}
+        | {name: str(place) for name, place in maps.items() if place is not None},
         f"labels {tuple(result.labels.shape)} written to {result.path}",
     )
 

@@ -15,6 +15,7 @@ from torch import nn
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
 from napari_anneal.inference.layout import MODES, plan_layout
+from napari_anneal.inference.map_output import open_all_maps
 from napari_anneal.inference.members import MeanOfLooks
 from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
 from napari_anneal.inference.planes import OneSlice, open_planes
@@ -167,6 +168,9 @@ class Model:
         level: int = 0,
         channel: int | None = None,
         dataset: str = "",
+        probabilities_out: str | os.PathLike[str] | None = None,
+        uncertainty_out: str | os.PathLike[str] | None = None,
+        half: bool = False,
     ) -> Segmentation:
         """Segment an image, or a stack of any size.
 
@@ -234,6 +238,12 @@ class Model:
             Segment this slice of a stack alone, in the grey limits of all of it; the result is that of a 2D image.
         level, channel, dataset
             Of a file: level of an OME-Zarr pyramid (0 is the finest), one of several channels, path in an HDF5 file.
+        probabilities_out, uncertainty_out
+            Write these here block by block as OME-Zarr (``.ome.zarr``, ``.zarr``): probabilities with a channel for
+            each class, by its name and colour. The result then has arrays that read from disk in their place. The
+            uncertainty is the one ``uncertainty`` names, without it the entropy of the probabilities as they are.
+        half
+            Keep these files in float16: half the room, good to 5e-4.
 
         Returns
         -------
@@ -255,6 +265,7 @@ class Model:
                 image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit,
                 axis=axis, combine=combine, resample=resample, resume=resume, on_block=on_block, first=first, only=only,
                 level=level, channel=channel, dataset=dataset,
+                probabilities_out=probabilities_out, uncertainty_out=uncertainty_out, half=half,
             )  # fmt: skip
         spec = self.card.architecture
         channels = spec.in_channels // self.card.context
@@ -269,10 +280,12 @@ class Model:
         dtype = label_dtype(spec.n_classes)
         sink: LabelSink | None = None
         header: dict[str, Any] | None = None
+        step = layout.steps[-1]
+        block = None if step.size[1:] == step.shape[1:] else step.size[1:]
+        volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit, block)
+        wanted = {"probabilities": probabilities_out, "uncertainty": uncertainty_out}
+        maps = open_all_maps(volume, wanted, half, overwrite, source, out)
         if out is not None:
-            step = layout.steps[-1]
-            block = None if step.size[1:] == step.shape[1:] else step.size[1:]
-            volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit, block)
             sink = open_sink(Path(out), volume, overwrite, source)
             asked = {"tile": tile, "mode": mode, "axis": axis, "combine": combine, "resample": model_spacing}
             header = run_header(self.predictor, planes, layout, dtype.name, asked)
@@ -280,6 +293,8 @@ class Model:
             raise InputError("only a run that writes to a file can be gone on with; pass out=.")
         earlier = earlier_layout(sink, header) if resume and sink is not None and header is not None else None
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
+        if probabilities_out is not None:
+            keep = False
         run = SegmentationRun(
             self.predictor,
             planes,
@@ -287,10 +302,11 @@ class Model:
             dtype,
             sink,
             keep,
-            bool(uncertainty),
+            bool(uncertainty) and uncertainty_out is None,
             self.card.temperature,
             header,
             resume=earlier is not None,
+            maps=maps,
         )
         done = run.execute(progress, cancel, on_block, first)
         return Segmentation(

@@ -91,14 +91,14 @@ class LabelSink:
         with self._explaining():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._remove()
-            self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume)
+            self._writer = self._new_writer()
             if header is not None:
                 self.journal.begin(header)
 
     def go_on(self) -> bool:
         """Open what an earlier run left; ``False``: its file is not there, or is damaged beyond single blocks."""
         try:
-            self._writer = _writer(_FORMATS[self._suffix], self.partial, self._volume, fresh=False)
+            self._writer = self._new_writer(fresh=False)
         except Exception:  # readers of damaged files raise anything
             return False
         return True
@@ -128,6 +128,9 @@ class LabelSink:
                 else:
                     self._writer.write(z, plane, block.start[1:])
         self._count(block)
+
+    def _new_writer(self, fresh: bool = True) -> LabelWriter:
+        return _writer(_FORMATS[self._suffix], self.partial, self._volume, fresh)
 
     def _count(self, block: Block) -> None:
         self._voxels += math.prod(block.shape)

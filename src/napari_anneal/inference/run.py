@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.journal import block_digest
 from napari_anneal.inference.layout import Layout, Step
+from napari_anneal.inference.map_output import MapSink, keeping_maps
 from napari_anneal.inference.output import LabelSink, keeping_what_is_done
 from napari_anneal.inference.pipeline import run_pipeline
 from napari_anneal.inference.planes import Planes
@@ -35,7 +36,8 @@ class SegmentationRun:
     """The state of one run; ``labels``, ``probabilities``, ``uncertainty`` and ``path`` are its result.
 
     ``header`` is what the journal of the sink begins with; ``resume``: the sink's journal was read and belongs to this
-    very run, so that its blocks need not be computed again where the disk still holds them.
+    very run, so that its blocks need not be computed again where the disk still holds them. ``maps`` are files for
+    ``"probabilities"`` and ``"uncertainty"``.
     """
 
     def __init__(
@@ -50,15 +52,17 @@ class SegmentationRun:
         temperature: float = 1.0,
         header: dict[str, Any] | None = None,
         resume: bool = False,
+        maps: Mapping[str, MapSink] | None = None,
     ) -> None:
         self._predictor, self._planes, self._layout = predictor, planes, layout
         self._dtype, self._sink, self._header, self._resume = dtype, sink, header, resume
         self._keep_probabilities, self._keep_uncertainty = keep_probabilities, keep_uncertainty
         self._temperature = temperature
+        self._maps = dict(maps or {})
         self._scratch: list[Scratch] = []
         self.labels: Any = None
-        self.probabilities: npt.NDArray[np.float32] | None = None
-        self.uncertainty: npt.NDArray[np.float32] | None = None
+        self.probabilities: Any = None
+        self.uncertainty: Any = None
         self.path: Path | None = None
 
     def execute(
@@ -88,9 +92,10 @@ class SegmentationRun:
             self._predictor.n_classes,
         )
         try:
-            with keeping_what_is_done(sink):
+            with keeping_what_is_done(sink), keeping_maps((*self._maps.values(), *([sink] if sink else []))):
                 if sink is not None and not self._resume:
                     sink.open(self._header)
+                self._open_maps()
                 self._scratch = [folder.volume(number) for number in range(len(layout.steps) - 1)]
                 try:
                     with self._predictor.session(cancel) as forward:
@@ -113,6 +118,9 @@ class SegmentationRun:
             if sink is None:
                 folder.remove()
         finished = voxels // int(np.prod(self._planes.plane_shape))
+        for kind, maps in self._maps.items():
+            place = maps.finish() if finished == len(self._planes) else maps.keep_partial()
+            setattr(self, kind, None if place is None else maps.read(place))
         if sink is not None:
             self.path = sink.finish() if finished == len(self._planes) else sink.keep_partial()
             self.labels = None if self.path is None else sink.read(self.path)
@@ -127,6 +135,13 @@ class SegmentationRun:
             self.probabilities = np.zeros((self._predictor.n_classes, *shape), dtype=np.float32)
         if self._keep_uncertainty:
             self.uncertainty = np.zeros(shape, dtype=np.float32)
+
+    def _open_maps(self) -> None:
+        """Go on with the maps of an earlier run, or begin them."""
+        for maps in self._maps.values():
+            header = None if self._header is None else maps.header(self._header)
+            if not (self._resume and self._header is not None and maps.goes_on(self._header)):
+                maps.open(header)
 
     def _blocks(
         self,
@@ -167,7 +182,7 @@ class SegmentationRun:
         if digest is None:
             return False
         if number == len(self._layout.steps) - 1:
-            return self._sink.holds(block, digest)
+            return all(maps.holds_block(block) for maps in self._maps.values()) and self._sink.holds(block, digest)
         try:
             return block_digest(self._scratch[number].fresh(_in_volume(block, step))) == digest
         except Exception:  # a chunk that is lost or cannot be decoded
@@ -189,28 +204,40 @@ class SegmentationRun:
     def _keep(self, number: int, block: Block, found: torch.Tensor) -> tuple[Any, Any]:
         """Store and write the labels of a block."""
         labels = (found.argmax(dim=1) + 1).numpy().astype(self._dtype)
+        probabilities = self._probabilities(found)
         z, y, x = block.where
         where: Any = (z, y, x) if "Z" in self._planes.axes else (y, x)
+        if probabilities is not None:
+            given = probabilities if "Z" in self._planes.axes else probabilities[:, 0]
+            if self._keep_probabilities:
+                assert self.probabilities is not None
+                self.probabilities[:, *where] = given
+            if self._keep_uncertainty:
+                assert self.uncertainty is not None
+                self.uncertainty[where] = normalised_entropy(given)
+            # Before the labels, whose line in the journal says that all of a block is on the disk.
+            for kind, maps in self._maps.items():
+                values = probabilities if kind == "probabilities" else normalised_entropy(probabilities)[np.newaxis]
+                maps.write_block(block, values)
         if self._sink is None:
             self.labels[where] = labels if "Z" in self._planes.axes else labels[0]
         else:
             self._sink.write_block(block, labels)
             if self._header is not None:
                 self._sink.journal.add(number, block.index, block_digest(labels))
-        if not (self._keep_probabilities or self._keep_uncertainty):
-            return labels, None
+        return labels, probabilities
+
+    def _probabilities(self, found: torch.Tensor) -> npt.NDArray[np.float32] | None:
+        """Probabilities ``(K, z, y, x)`` at the model's temperature, where something is to be kept of them."""
+        if not (self._keep_probabilities or self._keep_uncertainty or self._maps):
+            return None
         probabilities = np.moveaxis(found.numpy(), 1, 0)
         if self._layout.combine == "max":
             probabilities = probabilities / probabilities.sum(axis=0)
         if self._temperature != 1:
             # After the labels: rounding must not turn a near tie round.
             probabilities = with_temperature(probabilities, self._temperature)
-        given = probabilities if "Z" in self._planes.axes else probabilities[:, 0]
-        if self.probabilities is not None:
-            self.probabilities[:, *where] = given
-        if self.uncertainty is not None:
-            self.uncertainty[where] = normalised_entropy(given)
-        return labels, probabilities
+        return probabilities
 
     def _refuse_changes(self, state: Any) -> None:
         """Refuse a result that would be of two images."""

@@ -35,7 +35,7 @@ class Segmentation:
         float32 ``(K, Y, X)`` or ``(K, Z, Y, X)``, or ``None`` where not asked for.
     uncertainty
         float32 0…1, shaped as ``labels``: the entropy of the probabilities over its maximum; ``None`` where
-        not asked for.
+        not asked for. Both read from disk where they were written to files.
     classes, colours
         Names and ``#rrggbb`` colours, in order.
     spacing
@@ -47,8 +47,8 @@ class Segmentation:
     """
 
     labels: Any
-    probabilities: npt.NDArray[np.float32] | None
-    uncertainty: npt.NDArray[np.float32] | None
+    probabilities: Any
+    uncertainty: Any
     classes: tuple[str, ...]
     colours: tuple[str, ...] = ()
     spacing: tuple[float, ...] | None = None

@@ -24,14 +24,14 @@ MOST_FILES = 4
 
 
 class OmeZarrPyramid:
-    """An image or a label map, ``(Y, X)`` or ``(Z, Y, X)``; metadata comes first, voxels as they are written.
+    """An image or a label map; metadata comes first, voxels as they are written.
 
     Parameters
     ----------
     path
         The group to create; it must not exist.
     shape, dtype
-        Of the finest level.
+        Of the finest level: ``(Y, X)`` or ``(Z, Y, X)``, channels in front of these where ``axes`` says so.
     chunks
         Of the finest level, at most as large as the shape. Along Z a coarser level has chunks as much thinner as the
         level is, so that a slab of whole chunks is one at every level.
@@ -44,6 +44,10 @@ class OmeZarrPyramid:
         Voxel size along the axes and the name of its unit as OME has it (``"micrometer"``); ``None``: not known.
     about
         Further OME metadata, beside ``multiscales``.
+    axes
+        Names of the axes; ``None``: ``"yx"`` or ``"zyx"``. Channels, ``"c"``, are at most 255.
+    translation
+        Place of the first voxel along the axes, in ``unit``; ``None``: the origin.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class OmeZarrPyramid:
         about: dict[str, Any] | None = None,
         block: tuple[int, int] | None = None,
         fresh: bool = True,
+        axes: str | None = None,
+        translation: tuple[float, ...] | None = None,
     ) -> None:
-        axes = ["z", "y", "x"][-len(shape) :]
+        names = list(axes or "zyx"[-len(shape) :])
         self._factors = _factors(shape)
         if not fresh:
             self._levels = [zarr.open_array(path / str(level), mode="r+") for level in range(len(self._factors))]
@@ -72,23 +78,24 @@ class OmeZarrPyramid:
                 shards=_shards(shape, chunks, factors) if block is None else None,
                 dtype=np.dtype(dtype),
                 fill_value=0,
-                dimension_names=axes,
+                dimension_names=names,
             )
             for level, factors in enumerate(self._factors)
         ]
         scales = [
             [s * f for s, f in zip(spacing or (1.0,) * len(shape), factors, strict=True)] for factors in self._factors
         ]
+        moved = [{"type": "translation", "translation": list(translation)}] if translation and any(translation) else []
         group.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [
                 {
                     "name": path.name.split(".")[0],
-                    "axes": [{"name": axis, "type": "space", **({"unit": unit} if unit else {})} for axis in axes],
+                    "axes": [_axis(name, unit) for name in names],
                     "datasets": [
                         {
                             "path": str(level),
-                            "coordinateTransformations": [{"type": "scale", "scale": scale}],
+                            "coordinateTransformations": [{"type": "scale", "scale": scale}, *moved],
                         }
                         for level, scale in enumerate(scales)
                     ],
@@ -127,6 +134,13 @@ class OmeZarrPyramid:
             if thinned.size:
                 where = tuple(slice(b, b + n) for b, n in zip(begin, thinned.shape, strict=True))
                 yield array, where, thinned
+
+
+def _axis(name: str, unit: str | None) -> dict[str, str]:
+    """What the metadata says of an axis."""
+    if name == "c":
+        return {"name": name, "type": "channel"}
+    return {"name": name, "type": "space", **({"unit": unit} if unit else {})}
 
 
 def _read(array: Any, where: tuple[slice, ...]) -> npt.NDArray[Any] | None:

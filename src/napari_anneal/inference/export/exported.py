@@ -85,8 +85,7 @@ class Exportable:
 
         grey = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
         found = Model(self.copy(), self.card, device="cpu").segment(grey, axes="YXC"[: grey.ndim], tile=None)
-        assert found.probabilities is not None
-        return found.probabilities
+        return np.asarray(found.probabilities)
 
     def sample(self, smallest: int) -> npt.NDArray[np.float32]:
         """Standardised float32 ``(1, C, Y, X)``: the sample of the bundle, reflected up to ``smallest`` px a side.
