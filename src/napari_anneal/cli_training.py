@@ -265,10 +265,12 @@ def fold_plan(
     seed: int,
     file: Path | None = None,
 ) -> SplitPlan | None:
-    """The plan with one fold, or ``None`` where neither a fold, nor a gold group, nor a file was asked for."""
+    """The plan with one fold, or ``None`` where neither a fold nor a file was asked for; gold is locked already."""
     from napari_anneal.validation import SplitPlan
+    from napari_anneal.validation.splits import check_gold
 
-    if fold is None and not gold and file is None:
+    if fold is None and file is None:
+        check_gold(gold or (), samples)
         return None
     whole = split_plan(samples, file, folds, gold, seed)
     if (fold or 1) > len(whole.folds):

@@ -285,7 +285,9 @@ def _notes(
         )
     alone = [name for sample, name in zip(samples, names, strict=True) if not sample.group.strip()]
     if alone and len(samples) > 1:
-        whose = "every image counts" if len(alone) == len(samples) else f"{_listed(alone)} count"
+        whose = (
+            "every image counts" if len(alone) == len(samples) else f"{_listed(alone)} count{'s' * (len(alone) == 1)}"
+        )
         yield Problem(
             "no groups",
             f"{whose} as a specimen of its own, because no group is given; images of one specimen must share one.",

@@ -260,10 +260,15 @@ def _warnings(
                 found.append(f"fold {number} cannot judge class {k + 1}: nothing of it is in its validation part.")
     for k, count in gaps.items():
         groups = {keys[i] for fold in folds for i in (*fold.train, *fold.val) if table[i, k]}
-        if len(folds) > 1 and len(groups) < len(folds):
+        if len(folds) > 1 and len(groups) == 1:
             found.append(
-                f"class {k + 1} is painted in {len(groups)} group{'s' * (len(groups) != 1)}, so no split into "
-                f"{len(folds)} folds can have it in each; paint it in more groups, or use {max(2, len(groups))} folds."
+                f"class {k + 1} is painted in one group only, so every fold either trains or judges without it; paint "
+                "it in another group too."
+            )
+        elif len(folds) > 1 and len(groups) < len(folds):
+            found.append(
+                f"class {k + 1} is painted in {len(groups)} groups, so no split into {len(folds)} folds can have it in "
+                f"each; paint it in more groups, or use {len(groups)} folds."
             )
         elif len(folds) > 1:
             found.append(

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_anneal.errors import InputError
-from napari_anneal.widgets._layers import group_of, is_gold, made_as
+from napari_anneal.samples.gold import lock
+from napari_anneal.samples.sample import Sample
+from napari_anneal.widgets._layers import group_of, is_gold, made_as, snapshot
 from napari_anneal.widgets._pairs import Pair
 from napari_anneal.widgets._watch import WATCHED
 
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["chosen_pairs"]
+__all__ = ["chosen_pairs", "gold_of"]
 
 
 def chosen_pairs(viewer: napari.viewer.Viewer, pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
@@ -46,3 +48,11 @@ def chosen_pairs(viewer: napari.viewer.Viewer, pairs: Sequence[Pair]) -> tuple[l
         what = f"all of them are gold ({', '.join(gold)})" if gold else "the list is empty"
         raise InputError(f"There is no pair to train on: {what}; add an image with painted labels.")
     return chosen, gold
+
+
+def gold_of(viewer: napari.viewer.Viewer) -> list[Sample]:
+    """The gold images of a viewer, locked, with no copy of their pixels: so that copies of them can be found."""
+    from napari.layers import Image
+
+    shots = [snapshot(a, copy=False) for a in viewer.layers if isinstance(a, Image) and is_gold(a)]
+    return [lock(Sample(shot.data, None, shot.group, shot.spacing, shot.name, shot.axes)) for shot in shots]

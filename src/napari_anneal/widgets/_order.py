@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._calibration_panel import CalibrationStep
 from napari_anneal.widgets._class_table import class_names, count_all
@@ -40,7 +41,7 @@ class Order:
 
     ``data`` says what is trained on (see ``DataChoice``): ``samples``, ``stream``, or one after the other. ``given``:
     the very recipe of an earlier run, in place of ``draft``. ``controls``: whether scratch and feature extraction are
-    trained beside it.
+    trained beside it. ``gold``: locked images whose copies among the samples do not train.
     """
 
     data: str
@@ -58,6 +59,7 @@ class Order:
     resume: bool = False
     controls: bool = False
     split: SplitOrder | None = None
+    gold: Sequence[Sample] = ()
 
     def is_synthetic(self, arrow: str) -> bool:
         """Whether an arrow of the cascade, or the run (``""``), learns from the stream."""
@@ -71,6 +73,9 @@ class Order:
         self, report: Callable[[Any], None], cancel: threading.Event
     ) -> Run | Cascade | ControlledRun | CrossValidation:
         """Train, on the worker's thread."""
+        free = self._free_of_gold(report)
+        if free is not self:
+            return free.carry_out(report, cancel)
         from napari_anneal.training import cascade, fine_tune, fine_tune_with_controls
 
         common: dict[str, Any] = {
@@ -94,6 +99,24 @@ class Order:
             return dataclasses.replace(compared, run=_at_full_speed(compared.run))
         return _at_full_speed(fine_tune(source, plan, recipe, control=self.control, **common))
 
+    def _free_of_gold(self, report: Callable[[Any], None] = lambda event: None) -> Order:
+        """The order without samples that are copies of gold, which is told."""
+        if not (self.gold and self.samples):
+            return self
+        from napari_anneal.training.events import Notice
+        from napari_anneal.validation.gold_free import gold_free
+
+        left = [i for i in gold_free([*self.samples, *self.gold])[0] if i < len(self.samples)]
+        names = [sample.name for i, sample in enumerate(self.samples) if i not in left]
+        if names and (not left or self.plan is not None):
+            raise InputError(f"Image {names[0]!r} shares an image or a group with gold; remove its row.")
+        if names:
+            report(Notice(f"Left out, because of sharing an image or a group with gold: {', '.join(names)}."))
+        split = self.split
+        if split is not None:
+            split = dataclasses.replace(split, remembered=tuple(split.remembered[i] for i in left))
+        return dataclasses.replace(self, samples=[self.samples[i] for i in left], split=split, gold=())
+
     @property
     def _source(self) -> list[Sample] | SyntheticStream:
         """What is learned from; of a cascade, by its last arrow."""
@@ -116,6 +139,9 @@ class Order:
         from napari_anneal.training.calibrating import calibrate_run
         from napari_anneal.validation import SplitPlan
 
+        free = self._free_of_gold()
+        if free is not self:
+            return free.calibrate(models, report, cancel)
         whole, found = self._plan(), []
         for number, (name, run) in enumerate(models):
             plan = whole
@@ -153,6 +179,9 @@ class Order:
         """Try learning rates, on the worker's thread; of a cascade, those of the run on the images."""
         from napari_anneal.training import find_rate
 
+        free = self._free_of_gold()
+        if free is not self:
+            return free.sweep(report, cancel)
         of_stream = self.stream is not None and self.data != CASCADE
         recipe = self._recipe(of_stream)
         done = 0

@@ -14,7 +14,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._augmentation_line import open_preview
 from napari_anneal.widgets._calibrating import Calibrating
-from napari_anneal.widgets._chosen_pairs import chosen_pairs
+from napari_anneal.widgets._chosen_pairs import chosen_pairs, gold_of
 from napari_anneal.widgets._class_table import MOST_CLASSES, ClassTable
 from napari_anneal.widgets._core import when_loaded
 from napari_anneal.widgets._data_choice import CASCADE, IMAGES, SYNTHETIC, DataChoice
@@ -313,6 +313,7 @@ class FineTuneWidget(Form):
         return Order(
             data=data,
             samples=samples,
+            gold=gold_of(self.viewer),
             stream=None if source is None else source.stream(int(draft.settings["patch"])),
             typed_names=self.classes.typed_names,
             draft=draft,
