@@ -25,7 +25,7 @@ LEAST_BLOCKS = 24
 # Power, over the variance of the image, that is no noise but rounding and what edges leave far off.
 NOTHING = 1e-4
 # σ (px) below which the noise is white for all purposes, and above which the factor comes out too small.
-WHITE, WIDEST = 0.2, 0.5
+WHITE, WIDEST = 0.12, 0.5
 # Power at the frequencies of texture, over that of the noise, from which on no block is flat.
 MOST_TEXTURE = 3.0
 
