@@ -6,6 +6,7 @@ with several settings on one segmentation. With ``--model`` it segments first.
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,9 @@ def instances(
             "--class", help="The boundary, or the objects: the number of the label; with --model the name of the class."
         ),
     ] = None,
+    mode: Annotated[
+        str, typer.Option(help="How the model sees a volume: slices, triplanar, twelve or context.")
+    ] = "slices",
     kind: Annotated[
         str, typer.Option(help="boundaries (grains between them) or objects (on a ground).")
     ] = "boundaries",
@@ -72,7 +76,7 @@ def instances(
                 refuse(f"--class {of} is no label; give its number, or a model with --model.")
             options["value"] = int(of)
     else:
-        source, axes, spacing, options = _segmented(model, image, kind, of)
+        source, axes, spacing, options = _segmented(model, image, mode, kind, of)
     if spacing_um is not None:
         spacing = (spacing_um,) * len(axes)
     grey = intensity or (image if model is not None else None)
@@ -98,16 +102,25 @@ def instances(
 
 
 def _segmented(
-    model: str, image: Path, kind: str, of: str | None
+    model: str, image: Path, mode: str, kind: str, of: str | None
 ) -> tuple[Any, str, tuple[float, ...] | None, dict[str, Any]]:
     """Probabilities of the class to divide, their axes and spacing, and what the instances are."""
     from napari_anneal.inference import load_model
     from napari_anneal.inference.segmentation import class_to_divide
+    from napari_anneal.samples.reading import read_image
+    from napari_anneal.synthesis.memory import refuse_more_memory
 
     loaded = load_model(model)
     k = class_to_divide(loaded.classes, kind, of)
+    array, axes, _ = read_image(image)
+    voxels = math.prod(n for n, axis in zip(array.shape, axes, strict=True) if axis != "C")
+    refuse_more_memory(
+        4 * len(loaded.classes) * voxels,
+        f"the probabilities of {image.name}",
+        "segment first, and instances on the labels that it writes",
+    )
     with progress_bar("segmenting") as advance:
-        result = loaded.segment(image, probabilities=True, progress=advance)
+        result = loaded.segment(image, mode=mode, probabilities=True, progress=advance)
     assert result.probabilities is not None
     name = loaded.classes[k] if kind == "objects" else loaded.classes[1 - k] if len(loaded.classes) == 2 else ""
     return result.probabilities[k], "ZYX"[-result.labels.ndim :], result.spacing, {"class_name": name}

@@ -127,6 +127,14 @@ def test_the_command_segments_first_with_a_model(tmp_path, make_model):
     assert rows == expected.table.rows()
 
 
+def test_the_command_refuses_probabilities_that_do_not_fit_into_memory(tmp_path, make_model, monkeypatch):
+    monkeypatch.setattr("napari_anneal.synthesis.memory.free_memory", lambda: 1000)
+    tifffile.imwrite(tmp_path / "image.tif", WALLS)
+    bundle = make_model(n_classes=2).save(tmp_path / "bundle")
+    done = run("instances", tmp_path / "image.tif", tmp_path / "a.tif", "--model", bundle, "--class", "class 1")
+    assert "segment first, and instances on the labels" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -75,13 +75,12 @@ def basins_of_block(
     floor, size, first, seed = (np.zeros(count, np.int64) for _ in range(4))
     is_open = np.zeros(count, bool)
     place = np.array([*origin, *shape], np.int64)
-    crossing = _measure(heights, flooded, marks, seeded, jumps, labels, place, floor, size, first, seed, is_open)
-    keys = np.empty(crossing, np.uint64)
-    _edges_between(heights, labels, jumps, keys)
+    _measure(heights, flooded, marks, seeded, jumps, labels, place, floor, size, first, seed, is_open)
+    keys = _first_edges(heights, labels, jumps, count)
     keys.sort()
-    a, b, weight, tie = (np.empty(crossing, np.int64) for _ in range(4))
+    a, b, weight, tie = (np.empty(len(keys), np.int64) for _ in range(4))
     _unpack(keys, labels, jumps, place, a, b, weight, tie)
-    parent, kept = np.empty(count, np.int64), np.zeros(crossing, bool)
+    parent, kept = np.empty(count, np.int64), np.zeros(len(keys), bool)
     join(a, b, weight, floor, size, first, seed, is_open, depth, seeded, parent, kept)
     number = np.zeros(count + 1, np.int32)
     _number(parent, number)
@@ -169,13 +168,12 @@ def _measure(
     first: Ints,
     seed: Ints,
     is_open: Mask,
-) -> int:
-    """Fill the figures of the basins; return the number of edges between them within the block."""
+) -> None:
+    """Fill the figures of the basins."""
     layers, height, width = labels.shape
     h, wet, lab = heights.ravel(), flooded.ravel(), labels.ravel()
     floor[:] = 1 << 40
     first[:] = -1
-    edges = 0
     for z in range(1, layers - 1):
         for y in range(1, height - 1):
             row = z == 1 or z == layers - 2 or y == 1 or y == height - 2
@@ -190,32 +188,73 @@ def _measure(
                     first[k] = ((place[0] + z - 1) * place[4] + place[1] + y - 1) * place[5] + place[2] + x - 1
                 if seeded and seeds[z - 1, y - 1, x - 1] != 0:
                     seed[k] = seeds[z - 1, y - 1, x - 1]
-                for jump in jumps:
-                    q = lab[p + jump]
-                    edges += q != 0 and q != k + 1
                 if row or x == 1 or x == width - 2:
                     # Flooded and without a label: in the frame.
                     for jump in jumps:
                         if (wet[p + jump] and lab[p + jump] == 0) or (wet[p - jump] and lab[p - jump] == 0):
                             is_open[k] = True
-    return edges
 
 
 @compiled
-def _edges_between(heights: Heights, labels: Labels, jumps: Ints, keys: npt.NDArray[np.uint64]) -> None:
-    """Edges between basins as numbers that sort as the edges do: higher end, lower end, first end and step."""
+def _first_edges(heights: Heights, labels: Labels, jumps: Ints, count: int) -> npt.NDArray[np.uint64]:
+    """First edge between every two of ``count`` basins that meet, as a number that sorts as edges do.
+
+    It holds the higher end, the lower end, and where the edge begins and along which step. Basins meet along many
+    edges, so the first of each pair is kept in a table with open addresses while they are gone through.
+    """
     h, lab = heights.ravel(), labels.ravel()
-    n, count = len(jumps), 0
+    n = len(jumps)
+    bits = 10
+    while (1 << bits) < 16 * count:
+        bits += 1
+    pairs, first = np.zeros(1 << bits, np.uint64), np.zeros(1 << bits, np.uint64)
+    used, slot, before = 0, np.int64(0), np.uint64(0)
     last = lab.size - jumps[-1] if n else 0
     for p in range(last):
         if lab[p] == 0:
             continue
         for k in range(n):
             q = p + jumps[k]
-            if lab[q] != 0 and lab[q] != lab[p]:
-                high, low = np.uint64(max(h[p], h[q])), np.uint64(min(h[p], h[q]))
-                keys[count] = (high << np.uint64(48)) | (low << np.uint64(32)) | np.uint64(p * n + k)
-                count += 1
+            if lab[q] == 0 or lab[q] == lab[p]:
+                continue
+            pair = (np.uint64(min(lab[p], lab[q])) << np.uint64(32)) | np.uint64(max(lab[p], lab[q]))
+            edge = (np.uint64(max(h[p], h[q])) << np.uint64(48)) | (np.uint64(min(h[p], h[q])) << np.uint64(32))
+            edge |= np.uint64(p * n + k)
+            if pair != before:
+                slot, before = _slot(pairs, pair, bits), pair
+            if pairs[slot] == 0:
+                pairs[slot], first[slot] = pair, edge
+                used += 1
+                if 2 * used > len(pairs):
+                    bits += 1
+                    pairs, first = _enlarged(pairs, first, bits)
+                    before = np.uint64(0)
+            elif edge < first[slot]:
+                first[slot] = edge
+    found: npt.NDArray[np.uint64] = first[pairs != 0]
+    return found
+
+
+@compiled
+def _slot(pairs: npt.NDArray[np.uint64], pair: np.uint64, bits: int) -> np.int64:
+    """Where the pair is in the table, or where it goes (Fibonacci hashing, linear probing)."""
+    slot = np.int64((pair * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+    while pairs[slot] != 0 and pairs[slot] != pair:
+        slot = (slot + 1) & (len(pairs) - 1)
+    return slot
+
+
+@compiled
+def _enlarged(
+    pairs: npt.NDArray[np.uint64], first: npt.NDArray[np.uint64], bits: int
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The table with twice the room."""
+    more, edges = np.zeros(1 << bits, np.uint64), np.zeros(1 << bits, np.uint64)
+    for k in range(len(pairs)):
+        if pairs[k] != 0:
+            slot = _slot(more, pairs[k], bits)
+            more[slot], edges[slot] = pairs[k], first[k]
+    return more, edges
 
 
 @compiled

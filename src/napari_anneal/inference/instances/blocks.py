@@ -17,6 +17,9 @@ __all__ = ["Block", "Volume", "block_shape", "blocks_of", "framed", "named"]
 # Voxels of a block where nothing else is asked for: some 250 MB while it is at work.
 BLOCK_VOXELS = 1 << 22
 
+# Edges of a block are counted in 32 bits, up to 13 a voxel.
+MOST_VOXELS = 1 << 28
+
 
 @dataclass(frozen=True)
 class Block:
@@ -49,7 +52,7 @@ def block_shape(shape: tuple[int, int, int], asked: Any, chunks: tuple[int, ...]
     Raises
     ------
     InputError
-        Not one whole number above 0, nor one an axis.
+        Not one whole number above 0, nor one an axis; a block that is too large.
     """
     if asked is not None:
         sides = (asked,) if isinstance(asked, int | np.integer) else tuple(asked)
@@ -57,6 +60,8 @@ def block_shape(shape: tuple[int, int, int], asked: Any, chunks: tuple[int, ...]
         if len(sides) != 3 or not all(isinstance(s, int | np.integer) and s > 0 for s in sides):
             raise InputError(f"block = {asked!r} must be a number of pixels, or one an axis (Z, Y, X), above 0.")
         z, y, x = (min(int(s), n) for s, n in zip(sides, shape, strict=True))
+        if z * y * x > MOST_VOXELS:
+            raise InputError(f"a block of {z} × {y} × {x} pixels is too large; {MOST_VOXELS} pixels are the most.")
         return z, y, x
     side = 32
     unit = (1,) * (3 - len(chunks)) + chunks if chunks else (side, side, side)

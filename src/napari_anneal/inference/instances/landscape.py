@@ -149,7 +149,7 @@ def squared_distance(target: Mask, weights: tuple[int, int, int], cap: int) -> S
         if weights[axis]:
             # (outer, along, rest): whole rows are compared at a time.
             rows = out.reshape(1, len(out), -1) if axis == 0 else out
-            out = _across_rows(rows, weights[axis], cap).reshape(target.shape)
+            out = _across_rows(rows, weights[axis]).reshape(target.shape)
     return out
 
 
@@ -174,15 +174,19 @@ def _along_rows(target: Mask, weight: int, cap: int, out: Squares) -> None:
 
 
 @compiled
-def _across_rows(square: Squares, weight: int, cap: int) -> Squares:
+def _across_rows(square: Squares, weight: int) -> Squares:
     """Least of ``square[:, j ± k] + weight · k²`` for every j."""
     outer, length, rest = square.shape
     out = square.copy()
     for i in range(outer):
         for j in range(length):
             row = out[i, j]
+            # A parabola that begins higher than all of the row lowers nothing.
+            highest = np.int32(0)
+            for m in range(rest):
+                highest = max(highest, row[m])
             k = 1
-            while weight * k * k < cap:
+            while weight * k * k < highest:
                 add = np.int32(weight * k * k)
                 if j >= k:
                     before = square[i, j - k]

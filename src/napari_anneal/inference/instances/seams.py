@@ -64,49 +64,54 @@ class Seams:
             around[1:-1, 0, columns] = self._row[:, low_x:high_x]
         if x > 0:
             around[1:-1, 1:-1, 0] = self._column
-        own = np.where(labels > 0, labels.astype(np.int64) + offset, 0)
-        self._next_plane[y:end_y, x:end_x] = own[-1]
-        self._next_row[:, x:end_x] = own[:, -1]
-        self._column = own[:, :, -1]
-        around[1:-1, 1:-1, 1:-1] = own
+        self._next_plane[y:end_y, x:end_x] = _in_volume(labels[-1], offset)
+        self._next_row[:, x:end_x] = _in_volume(labels[:, -1], offset)
+        self._column = _in_volume(labels[:, :, -1], offset)
         if heights is None:
             heights = np.zeros((1, 1, 1), np.uint16)
         jumps = np.array([(s[0] * around.shape[1] + s[1]) * around.shape[2] + s[2] for s in self._steps], np.int64)
         place = np.array([*block.start, *self._shape], np.int64)
-        fields = np.empty((4, _across(around, heights, jumps, place, np.empty((4, 0), np.int64))), np.int64)
-        _across(around, heights, jumps, place, fields)
+        fields = np.empty((4, 0), np.int64)
+        fields = np.empty((4, _across(labels, offset, around, heights, jumps, place, fields)), np.int64)
+        _across(labels, offset, around, heights, jumps, place, fields)
         return Edges(*fields).first_of_each_pair()
 
 
+def _in_volume(face: Labels, offset: int) -> Ints:
+    """Numbers of a block's regions as those of the volume, from 1."""
+    return np.where(face > 0, face.astype(np.int64) + offset, 0)
+
+
 @compiled
-def _across(around: Ints, heights: Heights, jumps: Ints, place: Ints, out: Ints) -> int:
+def _across(labels: Labels, offset: int, around: Ints, heights: Heights, jumps: Ints, place: Ints, out: Ints) -> int:
     """Count the edges from the frame to the block, and write as many as there is room for: a, b, weight, tie."""
     layers, height, width = around.shape
-    lab, h, n = around.ravel(), heights.ravel(), len(jumps)
+    frame, h, n = around.ravel(), heights.ravel(), len(jumps)
     room, count = out.shape[1], 0
+    # Where all heights are alike, so are the edges between two regions: of those in a row the first will do.
+    flat, other, this = h.size == 1, np.int64(0), np.int32(0)
     for z in range(1, layers - 1):
         for y in range(1, height - 1):
             whole = (place[3] > 1 and (z == 1 or z == layers - 2)) or y == 1 or y == height - 2
             # Rows in the middle of the block have a first and a last pixel beside the frame.
             for x in range(1, width - 1, 1 if whole else max(width - 3, 1)):
-                p = (z * height + y) * width + x
-                if lab[p] == 0:
+                own = labels[z - 1, y - 1, x - 1]
+                if own == 0:
                     continue
+                p = (z * height + y) * width + x
                 for k in range(n):
                     for q, end in ((p - jumps[k], p - jumps[k]), (p + jumps[k], p)):
-                        c, b, a = q // (height * width), q // width % height, q % width
-                        inside = 0 < c < layers - 1 and 0 < b < height - 1 and 0 < a < width - 1
-                        if inside or lab[q] == 0:
+                        if frame[q] == 0 or (flat and frame[q] == other and own == this):
                             continue
+                        other, this = frame[q], own
                         if count < room:
-                            out[0, count], out[1, count] = lab[q] - 1, lab[p] - 1
-                            if h.size > 1:
+                            out[0, count], out[1, count] = frame[q] - 1, own - 1 + offset
+                            out[2, count], out[3, count] = 0, 0
+                            if not flat:
                                 high, low = np.int64(max(h[p], h[q])), np.int64(min(h[p], h[q]))
                                 out[2, count] = (high << 16) | low
-                                c, b, a = end // (height * width), end // width % height, end % width
-                                c, b, a = c + place[0] - 1, b + place[1] - 1, a + place[2] - 1
-                                out[3, count] = ((c * place[4] + b) * place[5] + a) * n + k
-                            else:
-                                out[2, count], out[3, count] = 0, 0
+                                c = end // (height * width) + place[0] - 1
+                                b = end // width % height + place[1] - 1
+                                out[3, count] = ((c * place[4] + b) * place[5] + end % width + place[2] - 1) * n + k
                         count += 1
     return count
