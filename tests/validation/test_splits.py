@@ -186,6 +186,23 @@ def test_a_class_of_fewer_groups_than_folds_is_said_to_be_impossible():
     assert any("method 'stratified'" in text for report in found for text in report)
 
 
+@given(samples=sample_sets(), seed=st.integers(0, 9))
+@settings(max_examples=60)
+def test_a_class_of_one_group_alone_is_named_with_its_group(samples, seed):
+    try:
+        report = group_split(samples, 2, seed=seed, copies=()).report
+    except InputError:
+        return
+    for k in range(1, 1 + max(int(s.labels.max()) for s in samples)):
+        owners = {s.group or f"#{i}" for i, s in enumerate(samples) if (s.labels == k).any()}
+        said = [text for text in report.warnings if text.startswith(f"label {k} is painted in")]
+        assert len(said) == (len(owners) == 1)
+        if said:
+            (owner,) = owners
+            name = owner if not owner.startswith("#") else samples[int(owner[1:])].name or f"image {int(owner[1:]) + 1}"
+            assert f"in {name!r} only" in said[0]
+
+
 @given(samples=sample_sets(), share=st.floats(0.05, 0.9), seed=st.integers(0, 9))
 @settings(max_examples=60)
 def test_a_hold_out_keeps_groups_whole_and_trains_on_every_class_it_can(samples, share, seed):

@@ -101,6 +101,8 @@ def test_a_class_that_a_fold_lacks_is_warned_of(viewer, form, wait_for) -> None:
     assert "warnings above" in form.bar.text
     alone = [row for row in range(6) if form.entries[row].name.startswith("steel-A")]
     assert set(alone) <= set(form.table.marked())
+    assert "Label 3 is painted in 'steel-A' only, so a split either trains or judges without it" in form.warnings.text
+    assert "painted in 1 group" not in form.warnings.text
     assert "Label 3 is painted in this group only." in form.table.item(alone[0], NAME).toolTip()
 
 

@@ -15,6 +15,7 @@ from napari_anneal.samples.gold_folder import lock_gold, read_gold_file
 from napari_anneal.samples.groups_csv import Problem
 from napari_anneal.samples.normalisation import intensity_range
 from napari_anneal.samples.sample import Sample
+from napari_anneal.validation.coverage import lone_class
 from napari_anneal.validation.groups import groups_from_names
 from napari_anneal.validation.leakage import Copy, find_copies
 from napari_anneal.validation.leakage.merging import part_sentence
@@ -204,12 +205,7 @@ def _labels(samples: Sequence[Sample], names: Sequence[str], own: Sequence[str])
         if len(painted) == 1 and len(groups) > 1:
             only = next(iter(painted)).lstrip("\0")
             only = names[int(only)] if only.isdigit() and next(iter(painted)).startswith("\0") else only
-            yield Problem(
-                "class in one group",
-                f"label {k} is painted in {only!r} only, so a split either trains or judges without it; paint it in "
-                "another group too.",
-                (only,),
-            )
+            yield Problem("class in one group", lone_class(k, only), (only,))
 
 
 def _groups(samples: Sequence[Sample], own: Sequence[str], gold: set[str]) -> Iterator[Problem]:

@@ -14,12 +14,20 @@ from itertools import chain, combinations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["covering_folds", "missing"]
+__all__ = ["covering_folds", "lone_class", "missing"]
 
 Indices = npt.NDArray[np.int64]
 Cost = tuple[int, int, int]
 
 ORDERS, MOST_CHANGES = 16, 20_000
+
+
+def lone_class(label: int, group: str) -> str:
+    """What is wrong with a class that one group alone has, in the words of every check and split."""
+    return (
+        f"label {label} is painted in {group!r} only, so a split either trains or judges without it; paint it in "
+        "another group too."
+    )
 
 
 def missing(present: npt.NDArray[np.bool_], fold_of: Indices, folds: int) -> int:

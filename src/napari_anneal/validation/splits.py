@@ -18,7 +18,7 @@ import numpy.typing as npt
 from napari_anneal.errors import InputError
 from napari_anneal.samples.gold import is_locked
 from napari_anneal.samples.sample import Sample
-from napari_anneal.validation.coverage import covering_folds
+from napari_anneal.validation.coverage import covering_folds, lone_class
 from napari_anneal.validation.leakage import Copy, MergedGroups, find_copies, merge_copies, sample_name
 
 __all__ = [
@@ -202,13 +202,14 @@ def report_of(
     left_out = {*gold, *(i for fold in folds for i in (*fold.train, *fold.val))}
     unpainted = [sample_name(samples, i) for i in range(len(samples)) if i not in left_out and not counts[i].any()]
     own = [merged.names[i] for i in range(len(samples))]
-    named = tuple(dict.fromkeys(own[i] if samples[i].group.strip() else sample_name(samples, i) for i in gold))
+    shown = [own[i] if samples[i].group.strip() else sample_name(samples, i) for i in range(len(samples))]
+    named = tuple(dict.fromkeys(shown[i] for i in gold))
     return SplitReport(
         groups=tuple(tuple(dict.fromkeys(own[i] for i in fold.val)) for fold in folds),
         pixels=tuple((_totals(table, fold.train), _totals(table, fold.val)) for fold in folds),
         gold_groups=named,
         unpainted=tuple(unpainted),
-        warnings=(*merged.sentences, *_warnings(table, folds, merged.keys, unpainted)),
+        warnings=(*merged.sentences, *_warnings(table, folds, merged.keys, shown, unpainted)),
         merged=merged.sentences,
     )
 
@@ -242,10 +243,17 @@ def _splitter(
 
 
 def _warnings(
-    table: npt.NDArray[np.int64], folds: Sequence[Fold], keys: Sequence[str], unpainted: list[str]
+    table: npt.NDArray[np.int64],
+    folds: Sequence[Fold],
+    keys: Sequence[str],
+    names: Sequence[str],
+    unpainted: list[str],
 ) -> tuple[str, ...]:
-    """Sentences about classes that a fold lacks and samples that are in none."""
-    found = []
+    """Sentences about classes that one group alone or not every fold has, and samples that are in none."""
+    used = sorted({i for fold in folds for i in (*fold.train, *fold.val)})
+    where = [dict.fromkeys(keys[i] for i in used if table[i, k]) for k in range(table.shape[1])]
+    alone = {k: next(names[i] for i in used if table[i, k]) for k, groups in enumerate(where) if len(groups) == 1}
+    found = [lone_class(k + 1, group) for k, group in alone.items()]
     gaps: dict[int, int] = {}
     for number, fold in enumerate(folds, start=1):
         train, val = _totals(table, fold.train), _totals(table, fold.val)
@@ -259,21 +267,17 @@ def _warnings(
                 gaps[k] = gaps.get(k, 0) + 1
                 found.append(f"fold {number} cannot judge class {k + 1}: nothing of it is in its validation part.")
     for k, count in gaps.items():
-        groups = {keys[i] for fold in folds for i in (*fold.train, *fold.val) if table[i, k]}
-        if len(folds) > 1 and len(groups) == 1:
+        if k in alone or len(folds) == 1:
+            continue
+        if len(where[k]) < len(folds):
             found.append(
-                f"class {k + 1} is painted in one group only, so every fold either trains or judges without it; paint "
-                "it in another group too."
+                f"class {k + 1} is painted in {len(where[k])} groups, so no split into {len(folds)} folds can have it "
+                f"in each; paint it in more groups, or use {len(where[k])} folds."
             )
-        elif len(folds) > 1 and len(groups) < len(folds):
+        else:
             found.append(
-                f"class {k + 1} is painted in {len(groups)} groups, so no split into {len(folds)} folds can have it in "
-                f"each; paint it in more groups, or use {len(groups)} folds."
-            )
-        elif len(folds) > 1:
-            found.append(
-                f"class {k + 1} is painted in {len(groups)} groups, yet {count} of {len(folds)} folds cannot judge it; "
-                "balance rare classes (method 'stratified'), or paint it in more groups."
+                f"class {k + 1} is painted in {len(where[k])} groups, yet {count} of {len(folds)} folds cannot judge "
+                "it; balance rare classes (method 'stratified'), or paint it in more groups."
             )
     if unpainted:
         found.append(f"not painted, so in no fold: {', '.join(unpainted)}.")
