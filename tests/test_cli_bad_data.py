@@ -102,7 +102,7 @@ def test_a_class_in_one_group_only(data):
     relabel(data, 0, lambda labels: np.where(labels == 2, 3, labels))
     assert "label 3 is painted in 'g0' only" in kinds(data)["class in one group"]
     done = anneal("split", data, "--folds", 2)
-    assert "class 3 is painted in one group only" in done.stdout
+    assert "label 3 is painted in 'g0' only" in done.stdout
     assert "paint it in another group too" in done.stdout
     judging = next(k for k in (1, 2) if f"fold {k} trains without class 3" in done.stdout)
     done = anneal("train", data, *TINY, "--folds", 2, "--fold", judging)

@@ -62,7 +62,7 @@ class NoisePanel(QWidget):
         for column, (side, text) in enumerate(zip(self.sides, ("your image", "simulated"), strict=True)):
             caption = QLabel(text)
             for row, label in enumerate((side, caption)):
-                label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+                label.setAlignment(Qt.AlignmentFlag.AlignLeft if column else Qt.AlignmentFlag.AlignRight)
                 label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 patches.addWidget(label, row, column)
             side.setToolTip(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QMenu, QPushButton, QVBoxLayout, QWidget, QWidgetAction
+from qtpy.QtWidgets import QCheckBox, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget, QWidgetAction
 
 from napari_anneal.widgets._form import WrappedLabel, form_layout
 from napari_anneal.widgets._slider import Slider
@@ -124,6 +124,8 @@ class SampleChoice(QWidget):
             self._rows[name] = (caption, slider)
             slider.changed.connect(self._on_change)
         self.says = WrappedLabel()
+        # As wide as the fields beside it, whatever is ticked.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
