@@ -58,7 +58,7 @@ def test_matched_noise_is_said_and_used_and_gold_and_validation_are_left_out(fol
     trained = {na.read_samples(folder)[i].name for i in plan.folds[1].train}
     assert {one.copy_of for one in na.read_samples(tmp_path / "a")} == trained
     gold = anneal("augment", folder, tmp_path / "b", "--gold", "g0", "--copies", 1, "--json")
-    assert "left out, because it is gold: s0" in gold.stderr
+    assert "gold: s0." in gold.stderr
     assert last_json(gold)["copies"] == 3
 
 
@@ -84,3 +84,30 @@ def test_what_cannot_be_augmented_is_refused_in_one_sentence(folder, tmp_path):
     closed = anneal("augment", folder, out, *(f"--gold=g{i}" for i in range(4)))
     assert closed.returncode == 2
     assert "nothing is painted" in closed.stderr
+
+
+def test_of_a_split_only_what_trains_and_is_not_gold_is_augmented(folder, tmp_path):
+    from napari_anneal.validation import write_plan
+
+    samples = na.read_samples(folder)
+    plan = na.group_split(samples, 4)
+    write_plan(plan, samples, tmp_path / "split.json")
+    train = [samples[i] for i in plan.folds[0].train]
+    done = last_json(
+        anneal(
+            "augment",
+            folder,
+            tmp_path / "a",
+            "--split",
+            tmp_path / "split.json",
+            "--gold",
+            train[0].group,
+            "--copies",
+            1,
+            "--json",
+        )
+    )
+    assert done["copies"] == 2
+    refused(
+        anneal("augment", folder, tmp_path / "b", "--split", tmp_path / "split.json", "--fold", 9), "there is no fold 9"
+    )

@@ -84,20 +84,19 @@ def augment(
 
 
 def _training(samples: Sequence[Sample], split: Path | None, fold: int) -> list[Sample]:
-    """What may be augmented: no gold, no copies, and with a split only what trains in the fold."""
-    from napari_anneal.samples import is_locked
+    """What may be augmented: nothing that is gold or shares an image with gold, and of a split only what trains."""
     from napari_anneal.validation import read_plan
+    from napari_anneal.validation.gold_free import gold_free
 
+    free, said = gold_free(samples)
+    if said:
+        remark(said)
     if split is not None:
         plan = read_plan(split, samples)
         if fold > len(plan.folds):
             refuse(f"there is no fold {fold} in {split}; it has {len(plan.folds)}.")
-        samples = [samples[i] for i in plan.folds[fold - 1].train]
-    closed = [one.name for one in samples if is_locked(one)]
-    if closed:
-        shown = ", ".join(closed[:5]) + (f" and {len(closed) - 5} more" if len(closed) > 5 else "")
-        remark(f"left out, because it is gold: {shown}.")
-    return [one for one in samples if not is_locked(one) and not one.copy_of]
+        free = sorted({*free} & {*plan.folds[fold - 1].train})
+    return [samples[i] for i in free if not samples[i].copy_of]
 
 
 def _recipe(file: Path | None, kinds: list[str] | None, direction: float, light: float) -> AugmentationRecipe:
@@ -119,11 +118,10 @@ def _changed(recipe: AugmentationRecipe, words: Sequence[str]) -> AugmentationRe
 
 def _matched(samples: Sequence[Sample], recipe: AugmentationRecipe) -> dict[str, Any]:
     """Settings that the images themselves give, without what the kind of sample forbids; remarks are said."""
-    import numpy as np
-
     from napari_anneal.augmentation import match_noise
 
-    found = match_noise([np.moveaxis(p.image, 0, -1).squeeze() for one in samples for p in one.painted_slices()])
+    parts = [part.image for one in samples for part in one.painted_slices()]
+    found = match_noise([image[0] if len(image) == 1 else image.transpose(1, 2, 0) for image in parts])
     for sentence in (f"{found}.", *found.remarks, *([found.suggestion] if found.suggestion else [])):
         remark(sentence)
     return {name: value for name, value in found.settings.items() if name not in recipe.switched_off}

@@ -201,6 +201,17 @@ def test_noise_has_the_strength_the_recipe_says(name, field, strength, measured)
     assert measured(noise, 0.6) == pytest.approx(strength, rel=0.03)
 
 
+@pytest.mark.parametrize("outside", ["reflect", "wrap", "unpainted"])
+def test_what_is_not_painted_stays_so_and_no_transform_invents_paint(outside):
+    image, _ = pair()
+    augment = Augmenter(AugmentationRecipe.only(**dict.fromkeys(TRANSFORMS, 0.7), outside=outside))
+    sparse = np.zeros((64, 64), int)
+    sparse[20:26, 30:36] = 3
+    for seed in range(8):
+        assert not augment(image, np.zeros((64, 64), int), seed)[1].any()
+        assert set(np.unique(augment(image, sparse, seed)[1])) <= {0, 3}
+
+
 def test_erased_pixels_become_unpainted_and_no_others():
     image, _ = pair()
     labels = np.full((64, 64), 2)

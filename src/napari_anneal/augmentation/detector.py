@@ -120,7 +120,7 @@ def match_noise(images: Sequence[npt.NDArray[Any]]) -> MatchedNoise:
     ----------
     images
         Grey ``(Y, X)`` or colour ``(Y, X, C)``, any real dtype, as they came from the detector (smoothed or denoised
-        images have little noise left to find, and a remark says so); 64 px a side at least.
+        images have little noise left to find, and a remark says so); of a volume, slices; 64 px a side at least.
 
     Raises
     ------

@@ -122,6 +122,7 @@ class Augmenter:
         InputError
             As a call; points or boxes of another shape, or outside the image.
         """
+        _check_pair(image, labels)
         if keypoints is None and boxes is None:
             return Augmented(*self._run(image, labels, rng_seed, None)[:2], None, None)
         shape = tuple(labels.shape[-2:])
