@@ -94,6 +94,7 @@ class MapWriter:
             volume.block,
             fresh,
             "c" * len(front) + "zyx"[-len(volume.shape) :],
+            None if volume.translation is None else (*(0.0 for _ in front), *volume.translation),
         )
 
     def write_block(self, block: Block, values: npt.NDArray[Any]) -> None:
@@ -156,7 +157,7 @@ def open_all_maps(
         taken.add(Path(path).absolute())
         named = (labels.classes, labels.colours) if kind == "probabilities" else ((kind,), ("#ffffff",))
         dtype = np.dtype(np.float16 if half else np.float32)
-        volume = MapVolume(labels.shape, dtype, labels.spacing, *named, labels.unit, labels.block)
+        volume = MapVolume(labels.shape, dtype, labels.spacing, *named, labels.unit, labels.block, labels.translation)
         sinks[kind] = open_maps(path, volume, overwrite, source)
     return sinks
 

@@ -45,6 +45,7 @@ class OmeZarrWriter:
             about,
             volume.block,
             fresh,
+            translation=volume.translation,
         )
 
     def write(self, z: int, labels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:

@@ -39,7 +39,8 @@ _FORMATS = {
 class LabelVolume:
     """What is going to be written; ``shape`` is ``(Y, X)`` or ``(Z, Y, X)``, ``spacing`` is along these axes.
 
-    ``block``: rows and columns that are written at once, where that is less than a plane.
+    ``block``: rows and columns that are written at once, where that is less than a plane. ``translation``: where the
+    first voxel lies, in the unit of the spacing (kept in OME-Zarr).
     """
 
     shape: tuple[int, ...]
@@ -49,6 +50,7 @@ class LabelVolume:
     colours: tuple[str, ...]
     unit: str | None = None
     block: tuple[int, int] | None = None
+    translation: tuple[float, ...] | None = None
 
     @property
     def depth(self) -> int:

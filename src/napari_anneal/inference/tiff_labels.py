@@ -1,4 +1,7 @@
-"""Labels as a TIFF that ImageJ opens with its pixel size; larger than 4 GB, as an OME BigTIFF."""
+"""Labels as a TIFF that ImageJ opens with its pixel size; larger than 4 GB, as an OME BigTIFF.
+
+Class names and colours are in ImageJ's image information and properties, or in a map annotation of OME.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import tifffile
 
 from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.output import LabelVolume
+from napari_anneal.samples.stored_results import CLASS, COLOUR
 
 __all__ = ["TiffWriter"]
 
@@ -83,9 +87,9 @@ class TiffWriter:
 
 
 def _options(volume: LabelVolume, ome: bool) -> dict[str, Any]:
-    """Pixel size in the way each dialect keeps it."""
+    """Pixel size and classes in the way each dialect keeps them."""
     axes = "ZYX"[-len(volume.shape) :]
-    metadata: dict[str, Any] = {"axes": axes}
+    metadata: dict[str, Any] = {"axes": axes, **_classes(volume, ome)}
     options: dict[str, Any] = {"photometric": "minisblack", "metadata": metadata}
     if volume.spacing is None:
         return options
@@ -100,3 +104,15 @@ def _options(volume: LabelVolume, ome: bool) -> dict[str, Any]:
         metadata |= {"unit": IMAGEJ_NAMES.get(volume.unit, volume.unit)} if volume.unit else {}
         metadata |= {"spacing": sizes["Z"]} if "Z" in sizes else {}
     return options
+
+
+def _classes(volume: LabelVolume, ome: bool) -> dict[str, Any]:
+    """Names of the labels for a person (ImageJ: Image › Show Info) and, key by key, for programs."""
+    if not volume.classes:
+        return {}
+    told = {f"{CLASS}{k}": name for k, name in enumerate(volume.classes, start=1)}
+    told |= {f"{COLOUR}{k}": colour for k, colour in enumerate(volume.colours, start=1)}
+    if ome:
+        return {"MapAnnotation": {"Namespace": "napari-anneal/classes", "Value": told}}
+    lines = "\n".join(f"{k} = {name}" for k, name in enumerate(volume.classes, start=1))
+    return {"Info": f"{lines}\n", "Properties": told}

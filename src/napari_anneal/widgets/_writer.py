@@ -41,8 +41,10 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     colours = tuple(hex_colour(colormap.map(k)) for k in range(1, len(classes) + 1)) if colormap is not None else ()
     spacing = tuple(float(s) for s in attributes.get("scale", ())) or None
     # napari has asked already whether to replace what is there; other things than an earlier result are refused.
+    moved = tuple(float(t) for t in attributes.get("translate", ())) or None
     unit = known(Snapshot("", labels, "", {"units": attributes.get("units") or ()}).unit)
-    sink = open_sink(path, LabelVolume(shape, dtype, spacing, classes, colours, unit), overwrite=True, source=None)
+    volume = LabelVolume(shape, dtype, spacing, classes, colours, unit, translation=moved)
+    sink = open_sink(path, volume, overwrite=True, source=None)
     sink.open()
     for z, plane in enumerate(planes):
         sink.write(z, np.asarray(plane).astype(dtype))
