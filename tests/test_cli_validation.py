@@ -78,7 +78,7 @@ def test_grain_size_without_a_pixel_size_says_so_and_gives_pixels(grains, tmp_pa
 
 def test_evaluate_gives_the_figures_asked_for_beside_controls_and_as_files(specimens, tmp_path):
     words = ("--groups", "specimen0", "--groups", "specimen1", "--metric", "dice", "--metric", "boundary_iou")
-    words += ("--controls", "--out", tmp_path / "page")
+    words += ("--out", tmp_path / "page")  # which brings the controls
     found = last_json(anneal("evaluate", "voronoi", specimens, *words, "--json"))
     assert found["metrics"] == ["dice", "boundary_iou"]
     assert set(found["controls"]) == {"Otsu", "multi-Otsu", "watershed", "Sauvola", "Canny"}

@@ -48,8 +48,12 @@ def evaluate(
     tolerance: Annotated[float, typer.Option(help="Of boundary figures, pixels.")] = 2.0,
     tolerance_um: Annotated[float | None, typer.Option(help="The same in micrometres.")] = None,
     controls: Annotated[
-        bool, typer.Option("--controls", help="Classical methods beside it, fitted on the groups not evaluated.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--controls/--no-controls",
+            help="Classical methods beside it, fitted on the groups not evaluated (default: in a report, if there are).",
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html (worst images first), report.json and report.csv.")
@@ -92,8 +96,8 @@ def evaluate(
     chosen = [s for s in free if not groups or s.group in groups]
     if not chosen:
         refuse(f"no labelled images{' of these groups' if groups else ''} were found in {folder}; check its labels.")
-    others = [s for s in free if not any(s is one for one in chosen)] if controls else None
-    if others is not None and not others:
+    others = _to_fit_on([s for s in free if not any(s is one for one in chosen)], controls, out)
+    if controls and not others:
         refuse("--controls needs images to fit the classical methods on; name the groups to evaluate with --groups.")
     loaded = load_model(model)
     mark = opened_before(chosen, book, model)
@@ -117,7 +121,7 @@ def _open(
     gold: list[str],
     who: str,
     ledger: Path,
-    controls: bool,
+    controls: bool | None,
     figures: dict[str, Any],
 ) -> GoldOpening:
     """Open gold deliberately; classical controls are fitted on what is not gold."""
@@ -149,6 +153,14 @@ def _hand_out(
     if page is not None:
         found, text = {**found, "report": str(page)}, f"{text}\n\nreport in {page}"
     answer(as_json, found, text)
+
+
+def _to_fit_on(others: list[Sample], controls: bool | None, out: Path | None) -> list[Sample] | None:
+    """Samples for classical methods: as asked for, and in a report wherever two classes are painted on others."""
+    if controls is None:
+        painted = {int(part.labels.max()) for sample in others for part in sample.painted_slices()}
+        controls = out is not None and max(painted, default=0) >= 2
+    return others if controls else None
 
 
 def _not_gold(samples: list[Sample]) -> list[Sample]:

@@ -13,7 +13,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference import load_model
 from napari_anneal.training import CrossValidation, FineTuneRecipe, RunControl, cross_validate
 from napari_anneal.training.events import EpochDone
-from napari_anneal.validation import ImageScores, Report, SplitPlan, evaluate, group_interval, group_split
+from napari_anneal.validation import ImageScores, Report, SplitPlan, evaluate, fit_controls, group_interval, group_split
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,25 @@ def test_mean_and_spread_are_taken_over_folds(done):
     plain = json.loads(json.dumps(result.to_dict()))
     assert plain["mean"]["dice"] == pytest.approx(list(result.mean("dice")))
     assert [fold["groups"] for fold in plain["folds"]] == [list(g) for g in result.groups]
+
+
+def test_classical_methods_fitted_on_the_training_images_stand_beside_every_fold(done, samples, plan):
+    result, _, out = done
+    found = result.classical_dice()
+    assert set(found) == {"Otsu", "multi-Otsu", "watershed", "Sauvola", "Canny"}
+    for number, fold in enumerate(plan.folds):
+        fitted = fit_controls([samples[i] for i in fold.train], result.classes)
+        for name, control in fitted.items():
+            expected = evaluate(control, [samples[i] for i in fold.val]).mean()
+            np.testing.assert_allclose(found[name][number], expected)
+    best = next(iter(found))
+    assert f"{best}: {found[best].mean(axis=0)[0]:.3f} ± " in result.table()
+    told = json.loads(json.dumps(result.to_dict(), allow_nan=False))["classical"]
+    assert told[best]["mean"] == pytest.approx(list(found[best].mean(axis=0)))
+    for page in (out / "report.html", out / "fold-1" / "report.html"):
+        text = page.read_text(encoding="utf-8")
+        assert all(name in text for name in found)
+    assert "Beside classical methods" in (out / "fold-1" / "report.html").read_text(encoding="utf-8")
 
 
 def test_with_several_seeds_the_spread_is_that_of_all_runs_and_the_seeds_share_is_told(samples, plan, tmp_path):

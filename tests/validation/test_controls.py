@@ -189,3 +189,46 @@ def test_a_report_lists_the_controls_beside_the_model():
     for judged in (train, [replace(held_out[0], group="0")]):
         with pytest.raises(InputError, match="both what controls would be fitted on and what they would be judged by"):
             evaluate(model, judged, controls_from=train)
+
+
+def test_regions_are_labelled_once_for_all_sizes_and_sizes_are_those_of_scipy(monkeypatch):
+    from napari_anneal.validation import control_bands, controls
+
+    samples = [phases(seed, noise=30.0) for seed in (0, 1)]
+    calls = []
+    real = control_bands.region_sizes
+    monkeypatch.setattr(controls, "region_sizes", lambda bands: calls.append(bands) or real(bands))
+    monkeypatch.setattr(control_bands, "region_sizes", lambda bands: pytest.fail("labelled again for one size"))
+    found = fit_classical(samples, methods=("multi-otsu",))
+    # Two numbers of bands on two images; every size of region is tried on each.
+    assert len(calls) == 4
+    assert found.train_dice > 0.5
+    sizes = real(calls[0])
+    for band in np.unique(calls[0]):
+        regions, _ = ndimage.label(calls[0] == band)
+        expected = np.bincount(regions.ravel())[regions]
+        np.testing.assert_array_equal(sizes[calls[0] == band], expected[calls[0] == band])
+
+
+def test_of_a_large_image_the_window_round_the_paint_is_fitted_on(monkeypatch):
+    from napari_anneal.validation import controls
+
+    small = phases(0, (60, 160), order=(1, 2), shape=(64, 64))
+    image, labels = np.zeros((200, 300), np.uint8), np.zeros((200, 300), np.uint8)
+    # Elsewhere other grey levels, and nothing painted.
+    image[:] = np.random.default_rng(0).choice([60, 160], image.shape)
+    image[100:164, 200:264], labels[100:164, 200:264] = small.image, small.labels
+    seen = []
+    real = controls.find_bands
+    monkeypatch.setattr(controls, "MAX_FIT_SIDE_PX", 80)
+    monkeypatch.setattr(controls, "find_bands", lambda grey, *rest: seen.append(grey.shape) or real(grey, *rest))
+    found = fit_classical([Sample(image, labels)], methods=("multi-otsu",))
+    assert set(seen) == {(80, 80)}
+    assert found.train_dice > 0.95
+
+
+def test_some_slices_of_a_stack_are_those_of_the_whole():
+    volume = np.stack([phases(s, (60, 160), order=(1, 2)).image for s in range(4)])
+    control = fit_classical([phases(9, (60, 160), order=(1, 2))])
+    planes = list(control.planes(Sample(volume, axes="ZYX"), [3, 1]))
+    np.testing.assert_array_equal(planes, control.segment(volume, axes="ZYX").labels[[3, 1]])

@@ -18,6 +18,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference import Model
 from napari_anneal.samples.placing import write_whole
 from napari_anneal.samples.sample import Sample
+from napari_anneal.training.classical import classical_scores
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.control_runs import ControlledRun, fine_tune_with_controls
 from napari_anneal.training.diagnostics import Finding, backbone_misleads
@@ -26,7 +27,8 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_reports
 from napari_anneal.training.report_tables import CROSS_VALIDATION
 from napari_anneal.training.run import Run, fine_tune
-from napari_anneal.validation import Report, SplitPlan, evaluate, group_interval, group_split
+from napari_anneal.training.run_facts import ClassicalScore, read_facts
+from napari_anneal.validation import Fold, Report, SplitPlan, evaluate, group_interval, group_split
 from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits
 from napari_anneal.validation.splits import most_folds
 
@@ -52,6 +54,8 @@ class CrossValidation(Sequence[Run]):
         The fold (from 1) and the seed of each run.
     compared
         Each run with its controls, where they were asked for.
+    classical
+        For each run the classical methods with their best parameters on its training images, judged on the same images.
     """
 
     runs: tuple[Run, ...]
@@ -60,6 +64,7 @@ class CrossValidation(Sequence[Run]):
     fold_numbers: tuple[int, ...]
     seeds: tuple[int, ...]
     compared: tuple[ControlledRun, ...] = ()
+    classical: tuple[tuple[ClassicalScore, ...], ...] = ()
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -118,6 +123,14 @@ class CrossValidation(Sequence[Run]):
         names = list(dict.fromkeys(name for one in self.compared for name in one.scores))
         return {n: np.array([s.dice if (s := one.scores.get(n)) else np.nan for one in self.compared]) for n in names}
 
+    def classical_dice(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Dice of every classical method, ``(runs, K)`` each, by name; the best mean first."""
+        names = list(dict.fromkeys(one.name for scores in self.classical for one in scores))
+        none = (np.nan,) * len(self.classes)
+        by_run = [{one.name: one.dice for one in scores} for scores in self.classical]
+        found = {name: np.array([run.get(name, none) for run in by_run], dtype=np.float64) for name in names}
+        return dict(sorted(found.items(), key=lambda item: -float(quiet(np.nanmean, item[1].ravel()))))
+
     @property
     def finding(self) -> Finding | None:
         """Feature extraction worse than scratch over all folds and seeds, if that is so (see `backbone_misleads`)."""
@@ -137,6 +150,12 @@ class CrossValidation(Sequence[Run]):
         for row, fold, seed, groups in zip(self.folds(), self.fold_numbers, self.seeds, self.groups, strict=True):
             figures = "  ".join(three_digits(dice) for dice in row)
             lines.append(f"  fold {fold}, seed {seed}: {figures}   ({', '.join(groups)})")
+        if found := self.classical_dice():
+            lines += ["", "Dice of classical methods at their best on the training images of each fold:"]
+            for name, dice in found.items():
+                means = zip(quiet(np.nanmean, dice), quiet(np.nanstd, dice, ddof=1), strict=True)
+                figures = "  ".join(f"{three_digits(mean)} ± {three_digits(std)}" for mean, std in means)
+                lines.append(f"  {name}: {figures}")
         return "\n".join([*lines, "", *self._notes()])
 
     def _notes(self) -> list[str]:
@@ -178,6 +197,10 @@ class CrossValidation(Sequence[Run]):
             "split": ONE_SPLIT if len(set(self.fold_numbers)) == 1 else f"{len(set(self.fold_numbers))} folds",
             "seeds": sorted(set(self.seeds)),
             "controls": {name: plain(dice) for name, dice in self.controls().items()},
+            "classical": {
+                name: {"mean": plain(quiet(np.nanmean, dice)), "std": plain(quiet(np.nanstd, dice, ddof=1))}
+                for name, dice in self.classical_dice().items()
+            },
             "finding": None if self.finding is None else self.finding.sentence,
             "folds": [
                 {
@@ -250,6 +273,7 @@ def cross_validate(
     reports: list[Report] = []
     which: list[tuple[int, int]] = []
     compared: list[ControlledRun] = []
+    classical: dict[int, tuple[ClassicalScore, ...]] = {}
     for (seed, seeded), (number, fold) in product(_seeded(recipe, start, seeds), enumerate(plan.folds, start=1)):
 
         def tell(event: Any, run_number: int = len(runs) + 1) -> None:
@@ -273,17 +297,26 @@ def cross_validate(
         runs.append(run)
         reports.append(evaluate(run.model, [samples[i] for i in fold.val]))
         which.append((number, seed))
+        if number not in classical:
+            classical[number] = _classical(run, samples, fold)
     if not runs:
         raise InputError("the cross-validation was cancelled before its first fold was done, so there are no figures.")
     held = [tuple(sorted({samples[i].group or samples[i].name or str(i) for i in fold.val})) for fold in plan.folds]
     numbers, used = zip(*which, strict=True)
-    groups_of = tuple(held[n - 1] for n in numbers)
-    done = CrossValidation(tuple(runs), tuple(reports), groups_of, numbers, used, tuple(compared))
+    groups_of, beside_each = tuple(held[n - 1] for n in numbers), tuple(classical[n] for n in numbers)
+    done = CrossValidation(tuple(runs), tuple(reports), groups_of, numbers, used, tuple(compared), beside_each)
     if out is not None and runs[0].out is not None:
         failed = _write(Path(out), done)
         if failed and on_event is not None:
             on_event(len(runs), Notice(failed))
     return done
+
+
+def _classical(run: Run, samples: Sequence[Sample], fold: Fold) -> tuple[ClassicalScore, ...]:
+    """Classical methods on a fold: as its run has found them for its own report, or found now."""
+    if run.out is not None and (told := read_facts(run.out).classical):
+        return told
+    return classical_scores([samples[i] for i in fold.train], [samples[i] for i in fold.val], run.model.classes)
 
 
 def _seeded(

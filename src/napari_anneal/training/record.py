@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from napari_anneal.training.events import EpochDone, Event, Notice
 from napari_anneal.training.keeper import Ledger
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_report
-from napari_anneal.training.run_facts import RunFacts, UsedImage, now, read_facts, write_facts
+from napari_anneal.training.run_facts import ClassicalScore, RunFacts, UsedImage, now, read_facts, write_facts
 from napari_anneal.training.runs import RECIPE
 from napari_anneal.training.setup import Prepared
 from napari_anneal.training.state import RunState
@@ -108,7 +108,13 @@ class Record:
         self._say(findings)
         self.facts = self.facts.changed(findings=findings, notices=tuple(self.ledger.notices))
 
-    def publish(self, network: nn.Module, tiles: Sequence[PreparedSlice], device: torch.device) -> None:
+    def publish(
+        self,
+        network: nn.Module,
+        tiles: Sequence[PreparedSlice],
+        device: torch.device,
+        classical: Callable[[], tuple[ClassicalScore, ...]] = tuple,
+    ) -> None:
         """Look at the validation images once more, and write everything down; what fails is told, never raised.
 
         Parameters
@@ -119,6 +125,8 @@ class Record:
             The validation patches.
         device
             Where the network is.
+        classical
+            What the classical methods do on the same images; asked only where there are figures to put beside them.
         """
         if self.folder is None:
             return
@@ -126,7 +134,7 @@ class Record:
             self.ledger.trace.write(self.folder)
             if self.facts.best_epoch:
                 images, pictures = judge(network, tiles, self.recipe, device, self.names)
-                self.facts = self.facts.changed(images=tuple(images))
+                self.facts = self.facts.changed(images=tuple(images), classical=classical())
                 write_pictures(self.folder, pictures)
             write_facts(self.folder, self.facts)
             write_report(self.folder)

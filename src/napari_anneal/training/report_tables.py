@@ -84,6 +84,7 @@ def _folds(told: Any) -> dict[str, Any]:
         "interval": interval if any(low is not None for low, _ in interval) else None,
         "seeds": seeds if any(spread is not None for spread in seeds) else None,
         "controls": [(name.replace("_", " "), *_spread(dice)) for name, dice in told.get("controls", {}).items()],
+        "classical": [(name, dice["mean"], dice["std"]) for name, dice in told.get("classical", {}).items()],
         "finding": told.get("finding") or "",
     }
 

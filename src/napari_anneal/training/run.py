@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from napari_anneal.inference import Model
 from napari_anneal.samples.sample import Sample
 from napari_anneal.synthesis import SyntheticStream
 from napari_anneal.training.checkpoint import read_checkpoint
+from napari_anneal.training.classical import classical_beside
 from napari_anneal.training.control import RunControl
 from napari_anneal.training.events import Event, Notice, RunFinished
 from napari_anneal.training.gradients import is_out_of_memory
@@ -170,7 +172,8 @@ def fine_tune(
             record.diagnose()
         saved = keeper.close(finished.reason)
         if saved:
-            record.publish(network, data.validation, device)
+            beside = partial(classical_beside, samples, ready.prepared, finished.reason, folder)
+            record.publish(network, data.validation, device, beside)
     network.cpu()
     ledger.tell(finished)
     row = next((r for r in ledger.history if r["epoch"] == state.best.epoch), {})

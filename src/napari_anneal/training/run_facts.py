@@ -16,6 +16,7 @@ from napari_anneal.samples.placing import write_whole
 
 __all__ = [
     "FACTS",
+    "ClassicalScore",
     "Finding",
     "JudgedBy",
     "JudgedImage",
@@ -70,6 +71,20 @@ class JudgedImage(_Record):
     picture: int | None = Field(None, description="Number of its picture in pictures.npz.")
 
 
+class ClassicalScore(_Record):
+    """What a classical method, fitted on the training images, does on the validation images."""
+
+    name: str
+    method: str = Field("", description="The method with its best parameters, in words.")
+    dice: tuple[float | None, ...] = Field(description="Of each class, mean over images; null: not painted there.")
+
+    @property
+    def mean(self) -> float:
+        """Mean Dice over the classes that have one; 0 without any."""
+        known = [value for value in self.dice if value is not None]
+        return sum(known) / len(known) if known else 0.0
+
+
 class RunFacts(_Record):
     """Everything about a run but its recipe, its history and its weights, which have files of their own."""
 
@@ -110,6 +125,7 @@ class RunFacts(_Record):
     notices: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     images: tuple[JudgedImage, ...] = Field((), description="Validation images, worst first.")
+    classical: tuple[ClassicalScore, ...] = Field((), description="Classical methods on the same images, best first.")
 
     def changed(self, **values: Any) -> RunFacts:
         """Return a copy with some facts changed, checked like a new one."""

@@ -18,7 +18,7 @@ from napari_anneal.samples.sample import Sample
 if TYPE_CHECKING:
     from napari_anneal.validation.controls import ClassicalControl
 
-__all__ = ["Grey", "Regions", "find_bands", "grey_plane", "slices_of", "split_by_area", "thresholds_of"]
+__all__ = ["Grey", "Regions", "find_bands", "grey_plane", "region_sizes", "slices_of", "split_by_area", "thresholds_of"]
 
 Grey = npt.NDArray[np.float32]
 Regions = npt.NDArray[np.int64]
@@ -71,15 +71,23 @@ def find_bands(grey: Grey, thresholds: npt.NDArray[np.float64], control: Classic
     return _watershed(grey, bands, thresholds) if control.method == "watershed" else bands
 
 
-def split_by_area(bands: Regions, area_px: int, n_bands: int) -> Regions:
-    """Move the regions smaller than ``area_px`` into cells of their own: ``band + n_bands``."""
-    if not area_px:
-        return bands
+def region_sizes(bands: Regions) -> Regions:
+    """For every pixel the number of pixels in its connected region of one band."""
     from skimage.measure import label
 
     regions = label(bands + 1, background=0, connectivity=1)
-    small = np.bincount(regions.ravel()) < area_px
-    cells: Regions = bands + n_bands * small[regions]
+    sizes: Regions = np.bincount(regions.ravel()).astype(np.int64)[regions]
+    return sizes
+
+
+def split_by_area(bands: Regions, area_px: int, n_bands: int, sizes: Regions | None = None) -> Regions:
+    """Move the regions smaller than ``area_px`` into cells of their own: ``band + n_bands``.
+
+    ``sizes`` are those of `region_sizes`, where they are known already: finding them is nearly all of the work.
+    """
+    if not area_px:
+        return bands
+    cells: Regions = bands + n_bands * ((region_sizes(bands) if sizes is None else sizes) < area_px)
     return cells
 
 

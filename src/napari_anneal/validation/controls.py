@@ -7,7 +7,7 @@ training samples. The held-out images are then segmented without another look at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, get_args
@@ -21,6 +21,7 @@ from napari_anneal.samples.sample import PaintedSlice, Sample
 from napari_anneal.validation.control_bands import (
     find_bands,
     grey_plane,
+    region_sizes,
     slices_of,
     split_by_area,
     thresholds_of,
@@ -47,6 +48,8 @@ AREAS_PX = (0, 100, 300, 1000)
 # More thresholds than this make multi-Otsu's exhaustive search slow, and grey levels have no more to tell.
 MAX_BANDS = 4
 MAX_FIT_SLICES = 8
+# Of a large slice the window of this side round the paint is fitted on; sixty variants of more take minutes.
+MAX_FIT_SIDE_PX = 1024
 # From small objects to wide shading; Sauvola and Pietikäinen use k of 0.2 to 0.5.
 SAUVOLA_WINDOWS_PX, SAUVOLA_K = (15, 51), (0.1, 0.3)
 # Edges are the tenth or fifth of the pixels with the steepest gradient, drawn this wide.
@@ -119,15 +122,24 @@ class ClassicalControl:
             The image is constant or holds NaN.
         """
         sample = Sample(image, axes=axes or "")
+        planes = list(self.planes(sample, slices_of(sample)))
+        return ControlSegmentation(np.stack(planes) if sample.is_stack else planes[0])
+
+    def planes(self, sample: Sample, slices: Iterable[int | slice]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Segment some slices of a sample (``slice(None)`` is a 2D image), with the thresholds of all of it.
+
+        Raises
+        ------
+        InputError
+            The image is constant or holds NaN.
+        """
         unit = intensity_range(sample.image, sample.axes)
         thresholds = thresholds_of(sample, unit, self)
         table = np.array(self.assignment, np.uint8)
-        planes = []
-        for z in slices_of(sample):
+        for z in slices:
             grey = grey_plane(sample.channels_first(z), unit, self.sigma_px)
             bands = find_bands(grey, thresholds, self)
-            planes.append(table[split_by_area(bands, self.area_px, self.bands)])
-        return ControlSegmentation(np.stack(planes) if sample.is_stack else planes[0])
+            yield table[split_by_area(bands, self.area_px, self.bands)]
 
 
 def fit_classical(
@@ -218,16 +230,18 @@ def _fit_cells(
     banded = []
     for sample, part in painted:
         unit = intensity_range(sample.image, sample.axes, sample.name or "the image")
-        grey = grey_plane(part.image, unit, control.sigma_px)
-        banded.append((find_bands(grey, thresholds_of(sample, unit, control), control), part.labels))
+        window = _window(part.labels)
+        grey = grey_plane(part.image[(slice(None), *window)], unit, control.sigma_px)
+        bands = find_bands(grey, thresholds_of(sample, unit, control), control)
+        banded.append((bands, region_sizes(bands) if any(areas) else None, part.labels[window]))
     n_classes = len(control.classes)
     for area in areas:
         variant = replace(control, area_px=area)
         n_cells = control.bands * (2 if area else 1)
         counts = np.zeros((n_classes, n_cells), np.int64)
-        for bands, labels in banded:
+        for bands, sizes, labels in banded:
             here = labels > 0
-            cells = split_by_area(bands, area, control.bands)
+            cells = split_by_area(bands, area, control.bands, sizes)
             flat = (labels[here] - 1) * n_cells + cells[here]
             counts += np.bincount(flat, minlength=n_classes * n_cells).reshape(n_classes, n_cells)
         for assignment in _assignments(counts):
@@ -236,6 +250,16 @@ def _fit_cells(
                 confusion[:, label - 1] += counts[:, cell]
             dice = scores_from_confusion(confusion).mean("dice")
             yield replace(variant, assignment=assignment, train_dice=dice)
+
+
+def _window(labels: npt.NDArray[Any]) -> tuple[slice, slice]:
+    """The part of a slice to fit on: all of it, or as much as is fitted on round the middle of its paint."""
+    middle = np.argwhere(labels > 0).mean(axis=0) if max(labels.shape) > MAX_FIT_SIDE_PX else (0, 0)
+    found = []
+    for n, centre in zip(labels.shape, middle, strict=True):
+        start = int(np.clip(centre - MAX_FIT_SIDE_PX / 2, 0, max(n - MAX_FIT_SIDE_PX, 0)))
+        found.append(slice(start, start + MAX_FIT_SIDE_PX))
+    return found[0], found[1]
 
 
 def _assignments(counts: npt.NDArray[np.int64]) -> list[tuple[int, ...]]:

@@ -47,8 +47,11 @@ class GrainView(QWidget):
         self.table.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.shape = WrappedLabel()
-        marks = " &nbsp; ".join(f"<span style='color:{c}'>●</span> {kind}" for kind, c in KIND_COLOURS.items())
-        self.key = WrappedLabel(f"<span style='color:{LINE_COLOUR}'>▬</span> test line &nbsp; {marks}")
+        space = "&nbsp;"
+        marks = " &nbsp; ".join(
+            f"<span style='color:{c}'>●</span>&nbsp;{kind.replace(' ', space)}" for kind, c in KIND_COLOURS.items()
+        )
+        self.key = WrappedLabel(f"<span style='color:{LINE_COLOUR}'>▬</span>&nbsp;test&nbsp;line &nbsp; {marks}")
         self.key.setToolTip("A crossing or tangent counts 1, a triple point 1½ (2 on circles), a line end ½.")
         self.notes = WrappedLabel()
         self.notes.setStyleSheet("color: #ffb74d;")
