@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.inference.instances.regions import Edges, Regions, join, root
+from napari_anneal.inference.instances.regions import Edges, Regions, join
 from napari_anneal.synthesis.compiled import compiled
+from napari_anneal.synthesis.statistics.flooding import root
 
 __all__ = ["BlockRegions", "basins_of_block"]
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
+from napari_anneal.inference.blocks import Block
 
-__all__ = ["Block", "Volume", "block_shape", "blocks_of", "framed", "named"]
+__all__ = ["Volume", "block_shape", "framed", "grown", "named", "within"]
 
 # Voxels of a block where nothing else is asked for: some 250 MB while it is at work.
 BLOCK_VOXELS = 1 << 22
@@ -21,29 +20,18 @@ BLOCK_VOXELS = 1 << 22
 MOST_VOXELS = 1 << 28
 
 
-@dataclass(frozen=True)
-class Block:
-    """Pixels ``start`` … ``stop - 1`` along Z, Y, X."""
+def grown(block: Block, by: tuple[int, int, int], shape: tuple[int, int, int]) -> Block:
+    """A block with a frame, where the volume has one."""
+    low, high, room = (np.array(v) for v in (block.start, block.stop, shape))
+    z, y, x = np.maximum(low - by, 0).tolist()
+    z_end, y_end, x_end = np.minimum(high + by, room).tolist()
+    return Block(block.index, (z, y, x), (z_end, y_end, x_end))
 
-    start: tuple[int, int, int]
-    stop: tuple[int, int, int]
 
-    @property
-    def place(self) -> tuple[slice, slice, slice]:
-        """As an index."""
-        z, y, x = (slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
-        return z, y, x
-
-    def grown(self, by: tuple[int, int, int], shape: tuple[int, int, int]) -> Block:
-        """With a frame, where the volume has one."""
-        start = tuple(max(a - n, 0) for a, n in zip(self.start, by, strict=True))
-        stop = tuple(min(b + n, s) for b, n, s in zip(self.stop, by, shape, strict=True))
-        return Block(start, stop)  # type: ignore[arg-type]
-
-    def within(self, other: Block) -> tuple[slice, slice, slice]:
-        """Index of this block in an array of the other."""
-        z, y, x = (slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, other.start, strict=True))
-        return z, y, x
+def within(block: Block, other: Block) -> tuple[slice, slice, slice]:
+    """Index of a block in an array of another."""
+    z, y, x = (slice(w.start - o, w.stop - o) for w, o in zip(block.where, other.start, strict=True))
+    return z, y, x
 
 
 def block_shape(shape: tuple[int, int, int], asked: Any, chunks: tuple[int, ...] | None) -> tuple[int, int, int]:
@@ -75,12 +63,6 @@ def block_shape(shape: tuple[int, int, int], asked: Any, chunks: tuple[int, ...]
         block[i] = min(2 * block[i], shape[i])
 
 
-def blocks_of(shape: tuple[int, int, int], block: tuple[int, int, int]) -> list[Block]:
-    """All blocks, in scan order."""
-    starts = itertools.product(*(range(0, n, b) for n, b in zip(shape, block, strict=True)))
-    return [Block(s, tuple(min(a + b, n) for a, b, n in zip(s, block, shape, strict=True))) for s in starts]  # type: ignore[arg-type]
-
-
 class Volume:
     """An array-like of two or three axes, read as ``(Z, Y, X)``."""
 
@@ -107,12 +89,12 @@ class Volume:
         InputError
             It cannot be read, or is not of the shape it should have; the block is named.
         """
-        place = block.place[3 - self.ndim :]
+        place = block.where[3 - self.ndim :]
         try:
             part = np.asarray(self._source[place])
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise InputError(f"{self._what} cannot be read at {named(block)} ({error}); check the file.") from error
-        wanted = tuple(b - a for a, b in zip(block.start, block.stop, strict=True))
+        wanted = block.shape
         if part.shape != wanted[3 - self.ndim :]:
             raise InputError(
                 f"{self._what} gave {part.shape} pixels at {named(block)} in place of {wanted}; it changed meanwhile."
@@ -127,8 +109,7 @@ def named(block: Block) -> str:
 
 def framed(block: Block, held: Block, part: npt.NDArray[Any], fill: Any) -> npt.NDArray[Any]:
     """Cut a block with a frame of one pixel out of an array of ``held``; outside the volume the frame is ``fill``."""
-    shape = tuple(b - a + 2 for a, b in zip(block.start, block.stop, strict=True))
-    out = np.full(shape, fill, dtype=part.dtype)
+    out = np.full([n + 2 for n in block.shape], fill, dtype=part.dtype)
     source, target = [], []
     for a, b, low, high in zip(block.start, block.stop, held.start, held.stop, strict=True):
         first, last = max(a - 1, low), min(b + 1, high)

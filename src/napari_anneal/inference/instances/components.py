@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.inference.instances.basins import BlockRegions
-from napari_anneal.inference.instances.regions import Edges, Regions, root
+from napari_anneal.inference.instances.regions import Edges, Regions
 from napari_anneal.synthesis.compiled import compiled
+from napari_anneal.synthesis.statistics.flooding import root
 
 __all__ = ["components_of_block"]
 

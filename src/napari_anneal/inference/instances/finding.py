@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
+from napari_anneal.inference.blocks import Block, BlockPlan
 from napari_anneal.inference.instances.basins import BlockRegions, basins_of_block
-from napari_anneal.inference.instances.blocks import Block, Volume, block_shape, blocks_of, framed, named
+from napari_anneal.inference.instances.blocks import Volume, block_shape, framed, grown, named, within
 from napari_anneal.inference.instances.components import components_of_block
 from napari_anneal.inference.instances.landscape import Landscape
 from napari_anneal.inference.instances.lines import crests
@@ -138,7 +139,7 @@ class _Finder:
         self.out = self._output(out)
         held = Volume(self.out, "the output")
         self._held = held
-        self.blocks = blocks_of(shape, block_shape(shape, block, held.chunks or self.volume.chunks))
+        self.blocks = list(BlockPlan(shape, block_shape(shape, block, held.chunks or self.volume.chunks)))
         if recipe.slices and (ndim == 2 or seeds is not None):
             raise InputError("slices are linked in a stack (Z, Y, X) without seeds; leave out slices=True.")
         self.steps = forward_steps(shape, recipe.connectivity, recipe.slices)
@@ -210,12 +211,12 @@ class _Finder:
 
     def _heights(self, block: Block) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.bool_]]:
         """Heights and flooded pixels of a block, with a frame of one pixel."""
-        held = block.grown((1, 1, 1), self.volume.shape)
-        read = held.grown(self.landscape.halo, self.volume.shape)
+        held = grown(block, (1, 1, 1), self.volume.shape)
+        read = grown(held, self.landscape.halo, self.volume.shape)
         given = self.volume.read(read)
         self._check(given, read)
         heights, flooded = self.landscape.heights(given, self.value)
-        here = held.within(read)
+        here = within(held, read)
         return framed(block, held, heights[here], 0), framed(block, held, flooded[here], False)
 
     def _check(self, given: npt.NDArray[Any], block: Block) -> None:
@@ -250,7 +251,7 @@ class _Finder:
             self._step()
 
     def _around(self, block: Block) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
-        held = block.grown((1, 1, 1), self.volume.shape)
+        held = grown(block, (1, 1, 1), self.volume.shape)
         return framed(block, held, np.abs(self._read(held)), 0), self._heights(block)[0]
 
     def _clear_lines(self, measures: Measures | None) -> None:
@@ -267,7 +268,7 @@ class _Finder:
         depth, height, width = self.volume.shape
         for z in range(depth):
             self._ask()
-            plane = Block((z, 0, 0), (z + 1, height, width))
+            plane = Block(z, (z, 0, 0), (z + 1, height, width))
             labels = links.renumber(self._read(plane)[0])[None]
             self._write(plane, labels)
             self._measure(measures, plane, labels)
@@ -281,7 +282,7 @@ class _Finder:
         return self._held.read(block).astype(np.int32)
 
     def _write(self, block: Block, labels: npt.NDArray[np.int32]) -> None:
-        place = block.place[3 - self.volume.ndim :]
+        place = block.where[3 - self.volume.ndim :]
         self.out[place] = labels.reshape(labels.shape[3 - self.volume.ndim :]).astype(self.out.dtype)
 
     def _output(self, out: Any) -> Any:

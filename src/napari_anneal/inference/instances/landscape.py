@@ -113,10 +113,9 @@ class Landscape:
         # Distance to the boundary in grains and to the edge of the boundary in boundaries; to the ground in objects.
         outside = squared_distance(marked, self.weights, self._cap) if grains and self.needs_distance else flat
         inside = squared_distance(~marked, self.weights, self._cap) if self.needs_distance else flat
-        kernel = _grain_heights if grains else _object_heights
         style = {"distance": 0, "probability": 1, "both": 2}[self.recipe.flooded]
-        kernel(
-            probability, marked, outside, inside, table, style,
+        _heights(
+            grains, probability, marked, outside, inside, table, style,
             float(np.float32(self.recipe.threshold)), self.top, self.units, out,
         )  # fmt: skip
         return out, np.ones(given.shape, bool) if grains else marked
@@ -201,7 +200,8 @@ def _across_rows(square: Squares, weight: int) -> Squares:
 
 
 @compiled
-def _grain_heights(
+def _heights(
+    grains: bool,
     probability: FloatImage,
     marked: Mask,
     outside: Squares,
@@ -213,46 +213,26 @@ def _grain_heights(
     units: float,
     out: Heights,
 ) -> None:
-    """−top … 0 in grains, rising to the boundary, by distance, probability or both; 0 … 2 top on boundaries."""
-    depth, height, width = marked.shape
-    for z in range(depth):
+    """−top in the middle of grains or objects, rising to 0 at their edge, by distance, probability or both.
+
+    Boundaries between grains go on rising, up to twice the top on their crest. The ground around objects is 0.
+    """
+    layers, height, width = marked.shape
+    for z in range(layers):
         for y in range(height):
             for x in range(width):
                 p = np.float64(probability[z, y, x])
-                if marked[z, y, x]:
-                    h = 0.0
+                within = (p - threshold) / (1.0 - threshold)
+                h = 0.0
+                if grains and marked[z, y, x]:
                     if style != 0:
-                        h += top * (p - threshold) / (1.0 - threshold)
+                        h += top * within
                     if style != 1:
                         h += table[inside[z, y, x]]
-                else:
-                    h = -top if style == 1 else -table[outside[z, y, x]]
+                elif grains or marked[z, y, x]:
+                    h = -top
+                    if style != 1:
+                        h = -table[outside[z, y, x]] if grains else -table[inside[z, y, x]]
                     if style != 0:
-                        h *= 1.0 - p / threshold
-                out[z, y, x] = np.uint16((h + top) * units + 0.5)
-
-
-@compiled
-def _object_heights(
-    probability: FloatImage,
-    marked: Mask,
-    outside: Squares,
-    inside: Squares,
-    table: npt.NDArray[np.float64],
-    style: int,
-    threshold: float,
-    top: float,
-    units: float,
-    out: Heights,
-) -> None:
-    """−top … 0 in objects, rising to the ground; 0 outside."""
-    depth, height, width = marked.shape
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                h = 0.0
-                if marked[z, y, x]:
-                    h = -top if style == 1 else -table[inside[z, y, x]]
-                    if style != 0:
-                        h *= (np.float64(probability[z, y, x]) - threshold) / (1.0 - threshold)
+                        h *= 1.0 - p / threshold if grains else within
                 out[z, y, x] = np.uint16((h + top) * units + 0.5)

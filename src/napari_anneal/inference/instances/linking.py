@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
-from napari_anneal.inference.instances.blocks import Block
+from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.instances.table import as_volume, matching
 from napari_anneal.synthesis.statistics.label_maps import numbered
 
@@ -121,7 +121,7 @@ def link_slices(
     for z in range(depth):
         if cancel is not None and cancel.is_set():
             return None
-        plane = stack.read(Block((z, 0, 0), (z + 1, height, width)))[0]
+        plane = stack.read(Block(z, (z, 0, 0), (z + 1, height, width)))[0]
         if plane.dtype.kind == "i" and plane.min() < 0:
             raise InputError(f"slice {z} holds negative labels (there is {plane.min()}); use 0 for none.")
         out[z] = links.renumber(plane).astype(out.dtype)

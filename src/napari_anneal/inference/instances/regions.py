@@ -8,15 +8,16 @@ edges are alike under that order, so the minimum spanning forest is unique, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
+from napari_anneal.synthesis.statistics.flooding import root
 
-__all__ = ["Edges", "Regions", "join", "root"]
+__all__ = ["Edges", "Regions", "join"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -48,11 +49,7 @@ class Regions:
     @classmethod
     def together(cls, parts: list[Regions]) -> Regions:
         """The regions of several blocks, one after the other."""
-
-        def all_of(name: str) -> Ints:
-            return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
-
-        return cls(all_of("floor"), all_of("size"), all_of("first"), all_of("seed"))
+        return cls(**_end_to_end(cls, parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +75,7 @@ class Edges:
     @classmethod
     def together(cls, parts: list[Edges]) -> Edges:
         """All edges of the parts."""
-
-        def all_of(name: str) -> Ints:
-            return np.concatenate([np.zeros(0, np.int64), *(getattr(part, name) for part in parts)])
-
-        return cls(all_of("a"), all_of("b"), all_of("weight"), all_of("tie"))
+        return cls(**_end_to_end(cls, parts))
 
     def take(self, which: npt.NDArray[Any]) -> Edges:
         """Some of them, in that order."""
@@ -102,13 +95,10 @@ class Edges:
         return self.take(order[new])
 
 
-@compiled
-def root(parent: Ints, k: int) -> int:
-    """Representative of k; shortens the path to it."""
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
+def _end_to_end(cls: type[Any], parts: list[Any]) -> dict[str, Ints]:
+    """The columns of several, one after the other."""
+    empty = np.zeros(0, np.int64)
+    return {f.name: np.concatenate([empty, *(getattr(part, f.name) for part in parts)]) for f in fields(cls)}
 
 
 @compiled

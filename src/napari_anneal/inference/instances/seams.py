@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.inference.instances.blocks import Block
+from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.instances.regions import Edges
 from napari_anneal.synthesis.compiled import compiled
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
-from napari_anneal.inference.instances.blocks import Block, Volume, named
+from napari_anneal.inference.blocks import Block
+from napari_anneal.inference.instances.blocks import Volume, named
 
 __all__ = ["Seeds"]
 
@@ -54,7 +55,7 @@ class Seeds:
             if part.size and (int(part.max()) > np.iinfo(np.int32).max or (part.dtype.kind == "i" and part.min() < 0)):
                 raise InputError(f"seeds must be whole numbers from 0 to 2147483647; some at {named(block)} are not.")
             return np.ascontiguousarray(part, dtype=np.int32)
-        out = np.zeros([b - a for a, b in zip(block.start, block.stop, strict=True)], np.int32)
+        out = np.zeros(block.shape, np.int32)
         here = ((self._pixels >= block.start) & (self._pixels < block.stop)).all(axis=1)
         # Of points in one pixel the first counts.
         for k in np.flatnonzero(here)[::-1]:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError, OutputError
-from napari_anneal.inference.instances.blocks import Volume, block_shape, blocks_of
+from napari_anneal.inference.blocks import BlockPlan
+from napari_anneal.inference.instances.blocks import Volume, block_shape
 from napari_anneal.inference.instances.measures import Measures, Sums
 from napari_anneal.synthesis.statistics.label_maps import as_spacing
 
@@ -124,7 +125,7 @@ def instance_table(
         raise InputError(f"instances are whole numbers, 0 for none; this map is {volume.dtype}.")
     grey = matching(intensity, "the intensity image", volume)
     steps = as_spacing(spacing, volume.ndim) if spacing is not None else None
-    blocks = blocks_of(volume.shape, block_shape(volume.shape, block, volume.chunks))
+    blocks = BlockPlan(volume.shape, block_shape(volume.shape, block, volume.chunks))
     measures = Measures()
     for done, part in enumerate(blocks):
         if cancel is not None and cancel.is_set():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from napari_anneal.synthesis.compiled import compiled
 
-__all__ = ["find_basins", "grow_cells"]
+__all__ = ["find_basins", "grow_cells", "root"]
 
 FloatImage = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
@@ -48,8 +48,8 @@ def _faces(p: int | np.integer[Any], depth: int, height: int, width: int, near: 
 
 
 @compiled
-def _root(parent: Labels, k: int) -> int:
-    """Representative of basin k; shortens the path to it."""
+def root(parent: npt.NDArray[Any], k: int) -> int:
+    """Representative of basin k in a union-find forest; shortens the path to it."""
     while parent[k] != k:
         parent[k] = parent[parent[k]]
         k = parent[k]
@@ -77,7 +77,7 @@ def find_basins(surface: FloatImage, order: IntArray, least_depth: float, smalle
             q = near[k]
             if label[q] == 0:
                 continue
-            r = _root(parent, label[q])
+            r = root(parent, label[q])
             if level[q] < lowest:
                 lowest, own = level[q], r
             roots[met] = r
@@ -89,18 +89,18 @@ def find_basins(surface: FloatImage, order: IntArray, least_depth: float, smalle
             floor[own] = level[p]
         for i in range(met):
             for j in range(i + 1, met):
-                a, b = _root(parent, roots[i]), _root(parent, roots[j])
+                a, b = root(parent, roots[i]), root(parent, roots[j])
                 if a == b:
                     continue
                 if level[p] - max(floor[a], floor[b]) < least_depth or min(size[a], size[b]) < smallest:
                     parent[b] = a
                     floor[a] = min(floor[a], floor[b])
                     size[a] += size[b]
-        own = _root(parent, own)
+        own = root(parent, own)
         label[p] = own
         size[own] += 1
     for p in order:
-        label[p] = _root(parent, label[p])
+        label[p] = root(parent, label[p])
 
 
 @compiled
