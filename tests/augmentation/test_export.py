@@ -164,7 +164,7 @@ def test_progress_ends_at_the_number_of_pairs(tmp_path):
 
 def test_what_must_not_be_exported_is_refused_before_anything_is_written(tmp_path):
     a = sample(0, "a")
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "images").mkdir(parents=True)
     # What a recipe file edited by hand, or one of an older version, may hold.
     illegal = AugmentationRecipe.model_construct(**{**GENTLE.model_dump(), "sample": "columnar"})
     for samples, recipe, more, error, words in (
@@ -183,6 +183,15 @@ def test_what_must_not_be_exported_is_refused_before_anything_is_written(tmp_pat
         with pytest.raises(error, match=words):
             export_augmented(samples, recipe, tmp_path / more.pop("out", "new"), **more)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_what_a_killed_export_has_left_and_an_empty_folder_are_no_obstacles(tmp_path):
+    (tmp_path / ".out.partial" / "images").mkdir(parents=True)
+    (tmp_path / ".out.partial" / "images" / "old.tif").write_bytes(b"half")
+    (tmp_path / "out").mkdir()
+    export_augmented([sample(0, "a")], GENTLE, tmp_path / "out", copies=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [one.name for one in na.read_samples(tmp_path / "out")] == ["a", "a_aug001"]
 
 
 def test_names_that_no_file_can_have_are_made_fit(tmp_path):

@@ -38,7 +38,7 @@ RECIPE_NAME = "recipe.json"
 SEED_COLUMN = "augmentation_seed"
 # Draws after which a copy without any paint left on it is given up.
 MOST_DRAWS = 32
-# Noise does not compress.
+# On the disk, a pixel of labels at the most; an image takes what its type takes, since noise does not compress.
 LABEL_BYTES = 1
 
 
@@ -65,9 +65,10 @@ class Exported:
         """One sentence."""
         if self.folder is None:
             return "Cancelled; nothing was written."
-        beside = f" and {self.originals} originals" if self.originals else ""
+        pairs = f"{self.copies} augmented pair{'s' * (self.copies != 1)}"
+        beside = f" and {self.originals} original{'s' * (self.originals != 1)}" if self.originals else ""
         unpainted = f"; not painted, so left out: {', '.join(self.left_out)}" if self.left_out else ""
-        return f"{self.copies} augmented pairs{beside} written to {self.folder}{unpainted}."
+        return f"{pairs}{beside} written to {self.folder}{unpainted}."
 
 
 class _Source(NamedTuple):
@@ -105,7 +106,7 @@ def export_augmented(
     recipe
         What to vary.
     out
-        The folder to create.
+        The folder to create; one that exists must be empty.
     copies
         Augmented copies of every painted image or slice, ≥ 1.
     seed
@@ -125,13 +126,13 @@ def export_augmented(
     GoldError
         A sample is gold.
     OutputError
-        The folder exists, the disk has too little space, or it cannot be written; nothing is left.
+        The folder is in use, the disk has too little space, or it cannot be written; nothing is left.
     """
     out = Path(out)
     recipe = _checked(recipe, copies, seed)
     names = _names(samples)
-    if out.exists():
-        raise OutputError(f"{out} already exists; choose another folder.")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputError(f"{out} already exists and is not empty; choose another folder.")
     slices = [_painted_count(sample) for sample in samples]
     if not sum(slices):
         raise InputError("nothing is painted on these samples, so there are no pairs to augment; paint on them first.")
