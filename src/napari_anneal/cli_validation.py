@@ -195,7 +195,7 @@ def calibrate(
     loaded = load_model(model)
     with progress_bar("calibrating") as advance:
         found = fit(loaded, samples, plan, fold - 1, progress=advance)
-    calibrated = loaded.calibrated(found.temperature)
+    calibrated = loaded.calibrated(found.temperature, found.figures)
     path = calibrated.save(out)
     result = {**found.to_dict(), "model": str(path), "temperature": calibrated.card.temperature}
     answer(json_, result, f"{found}\ncalibrated model written to {path}")

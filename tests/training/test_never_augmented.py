@@ -90,8 +90,11 @@ def recipe(**changes) -> FineTuneRecipe:
 
 
 @pytest.mark.usefixtures("stamped")
-def test_no_augmented_patch_is_validated_watched_reported_evaluated_or_opened_as_gold(samples, tmp_path):
-    from napari_anneal.inference import open_gold
+def test_no_augmented_patch_is_validated_watched_reported_evaluated_calibrated_ranked_or_opened_as_gold(
+    samples, tmp_path
+):
+    from napari_anneal.inference import open_gold, rank
+    from napari_anneal.training.calibrating import calibrate_run
 
     whole = group_split(samples, 3, ("g3",))
     plan = SplitPlan((whole.folds[0],), whole.gold, whole.report)
@@ -102,12 +105,16 @@ def test_no_augmented_patch_is_validated_watched_reported_evaluated_or_opened_as
         )
         in_training = dict(seen)
         evaluate(run.model, [samples[i] for i in whole.folds[0].val])
+        evaluated = seen["judged"]
+        calibrate_run(run, samples, plan)
+        calibrated = seen["judged"]
+        rank(run.model, [Sample(s.image, None, s.group, None, s.name) for s in samples[:2]], top=1)
         after = seen["judged"]
         open_gold(tmp_path / "a" / "model", samples, plan, who="test", ledger=tmp_path / "ledger.jsonl")
     assert any(isinstance(event, Predicted) for event in told)
     assert in_training["trained stamped"] > 0, "the stamp must reach training, or this proves nothing"
     assert in_training["judged"] > 0
-    assert in_training["judged"] < after < seen["judged"]
+    assert in_training["judged"] < evaluated < calibrated < after < seen["judged"]
     assert seen["judged stamped"] == 0
 
 

@@ -61,7 +61,10 @@ def test_the_temperature_is_that_of_the_terminals_way_and_is_kept_in_model_and_b
     assert found.nll_after < found.nll_before
     calibrated = session_models().get(name)
     assert calibrated.card.temperature == pytest.approx(found.temperature)
-    assert load_model(done.out / "model").card.temperature == pytest.approx(found.temperature)
+    kept = load_model(done.out / "model").card
+    assert kept.temperature == pytest.approx(found.temperature)
+    assert kept.metrics["calibration"]["ece_after"] == pytest.approx(found.after.ece)
+    assert kept.metrics["val_loss"] == done.model.card.metrics["val_loss"]
     after = calibrated.segment(samples[0].image)
     assert np.array_equal(before.labels, after.labels)
     assert not np.allclose(before.probabilities, after.probabilities)

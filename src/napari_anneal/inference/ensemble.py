@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from napari_anneal.errors import InputError
 from napari_anneal.inference.members import MeanOfLooks
@@ -46,8 +46,8 @@ class Ensemble(Model):
         """The mean over members is what an ensemble does anyway."""
         return super()._estimating("entropy" if uncertainty == "ensemble" else uncertainty)
 
-    def calibrated(self, temperature: float) -> Ensemble:
-        """The same members with a temperature on their mean; see `Model.calibrated`."""
+    def calibrated(self, temperature: float, figures: Mapping[str, Any] | None = None) -> Ensemble:
+        """The same members with a temperature on their mean; see `Model.calibrated`. Nothing is kept of ``figures``."""
         return Ensemble(self.members, super().calibrated(temperature).card.temperature)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +107,7 @@ class Model:
         card = self.card.model_copy(update={"temperature": 1.0})
         return Model(network, card, device=self._device, precision=self._precision)
 
-    def calibrated(self, temperature: float) -> Model:
+    def calibrated(self, temperature: float, figures: Mapping[str, Any] | None = None) -> Model:
         """The same network with a temperature, which its probabilities and its bundle carry from then on.
 
         Parameters
@@ -115,6 +115,8 @@ class Model:
         temperature
             What logits are divided by, on top of the temperature the model has: what ``calibrate(…)`` of this very
             model found. Labels do not change.
+        figures
+            What was measured on the way, to be kept in the card's ``metrics["calibration"]``.
 
         Raises
         ------
@@ -123,7 +125,9 @@ class Model:
         """
         if not (math.isfinite(temperature) and temperature > 0):
             raise InputError(f"a temperature of {temperature:g} cannot be used; give a number above 0.")
-        card = self.card.model_copy(update={"temperature": self.card.temperature * float(temperature)})
+        metrics = {**self.card.metrics, **({} if figures is None else {"calibration": dict(figures)})}
+        changes = {"temperature": self.card.temperature * float(temperature), "metrics": metrics}
+        card = self.card.model_copy(update=changes)
         return Model(self.network, card, device=self._device, precision=self._precision)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -41,15 +41,15 @@ class Seal:
 class LockedArray:
     """Stands for an array that must not be read: tells its shape and type, and raises `GoldError` for anything else."""
 
-    __slots__ = ("_array", "_where", "seal")
+    __slots__ = ("_behind_lock", "_where", "seal")
 
     def __init__(self, array: Any, where: str, seal: Seal) -> None:
-        self._array, self._where, self.seal = array, where, seal
+        self._behind_lock, self._where, self.seal = array, where, seal
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
-        return tuple(int(n) for n in self._array.shape)
+        return tuple(int(n) for n in self._behind_lock.shape)
 
     @property
     def ndim(self) -> int:
@@ -59,7 +59,7 @@ class LockedArray:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of its elements."""
-        found: np.dtype[Any] = np.dtype(self._array.dtype)
+        found: np.dtype[Any] = np.dtype(self._behind_lock.dtype)
         return found
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -115,7 +115,7 @@ def unlocked(sample: Sample) -> Sample:
     for role in ("image", "labels"):
         array = getattr(sample, role)
         if isinstance(array, LockedArray):
-            object.__setattr__(opened, role, object.__getattribute__(array, "_array"))
+            object.__setattr__(opened, role, object.__getattribute__(array, "_behind_lock"))
     return opened
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "readable_bytes",
     "refuse_full_disk",
     "remove",
+    "unused",
     "why_not_written",
     "write_whole",
 ]
@@ -44,6 +45,14 @@ def put_in_place(partial: Path, path: Path) -> None:
         aside.replace(path)
         raise
     remove(aside)
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of ``…-2``, ``…-3`` that does not exist yet (as written: ``~`` stays)."""
+    free, number = path, 2
+    while free.expanduser().exists():
+        free, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return free
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -87,7 +87,7 @@ def calibrate_run(
         found = calibration_of(parts(), names)
     except Cancelled:
         return None
-    calibrated = model.calibrated(found.temperature)
+    calibrated = model.calibrated(found.temperature, found.figures)
     if run.out is not None:
         replace_card(run.out / "model", calibrated.card)
     return replace(run, model=calibrated), found

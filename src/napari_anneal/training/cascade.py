@@ -43,7 +43,7 @@ from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.report import write_reports
 from napari_anneal.training.report_tables import CASCADE
 from napari_anneal.training.run import Run, fine_tune
-from napari_anneal.training.run_folder import create_folder, free_folder
+from napari_anneal.training.run_folder import create_folder, unused_or_refused
 from napari_anneal.training.run_lock import locked
 from napari_anneal.validation import SplitPlan
 
@@ -144,7 +144,7 @@ def run_arrows(
         raise InputError(f"the arrows {', '.join(names)} must have different names.")
     if any(arrow.recipe.world > 1 for arrow in arrows):
         raise InputError("a cascade trains on one device; leave devices and nodes at 1 in the recipes of its arrows.")
-    folder = Path(out) if resume and out is not None else free_folder(out)
+    folder = Path(out) if resume and out is not None else unused_or_refused(out)
     record = CascadeRecord.of(arrows, start)
     if resume:
         if folder is None:

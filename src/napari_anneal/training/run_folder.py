@@ -8,10 +8,10 @@ from pathlib import Path
 from napari_anneal.errors import InputError, OutputError
 from napari_anneal.training.checkpoint import has_checkpoint
 
-__all__ = ["create_folder", "folder_to_resume", "free_folder"]
+__all__ = ["create_folder", "folder_to_resume", "unused_or_refused"]
 
 
-def free_folder(out: str | os.PathLike[str] | None) -> Path | None:
+def unused_or_refused(out: str | os.PathLike[str] | None) -> Path | None:
     """Refuse an output folder that holds something."""
     if out is None:
         return None

@@ -31,7 +31,7 @@ from napari_anneal.training.provenance import fingerprints, gold_before, link_of
 from napari_anneal.training.ranks import Ranks
 from napari_anneal.training.recipe import FineTuneRecipe
 from napari_anneal.training.record import Record, facts_of
-from napari_anneal.training.run_folder import create_folder, folder_to_resume, free_folder
+from napari_anneal.training.run_folder import create_folder, folder_to_resume, unused_or_refused
 from napari_anneal.training.run_lock import locked
 from napari_anneal.training.setup import Prepared, prepare_run, resolve_start
 from napari_anneal.training.state import RunState
@@ -70,7 +70,7 @@ def set_up(
     opened: ExitStack,
 ) -> Ready:
     """Check everything, then take the folder; ``opened`` gives it back, and the random state of torch, at the end."""
-    folder = folder_to_resume(out) if resume and ranks.first else free_folder(out)
+    folder = folder_to_resume(out) if resume and ranks.first else unused_or_refused(out)
     ledger = Ledger(on_event)
     prepared = prepare_run(samples, plan, recipe)
     begun = resolve_start(start, recipe, prepared.classes, prepared.channels)

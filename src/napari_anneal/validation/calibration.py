@@ -136,6 +136,16 @@ class Calibration:
             "after": {**self.after.to_dict(), "nll": self.nll_after},
         }
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a model's card keeps of it."""
+        return {
+            "images": list(self.images),
+            "pixels": int(self.before.count.sum()),
+            "ece_before": _plain(self.before.ece),
+            "ece_after": _plain(self.after.ece),
+        }
+
     def __str__(self) -> str:
         """One line for a person."""
         return (

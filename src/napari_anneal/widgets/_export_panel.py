@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton, QSpinBox, QWidget
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.placing import unused
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._chosen_pairs import chosen_pairs
 from napari_anneal.widgets._form import form_layout, shrinkable
@@ -19,7 +20,6 @@ from napari_anneal.widgets._layers import group_of, is_made, sample_from_layers
 from napari_anneal.widgets._pairs import Pair, matching_image
 from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._recipe_form import calm
-from napari_anneal.widgets._save_pairs import free_folder
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -55,7 +55,7 @@ class ExportPanel(QWidget):
         calm(self.copies)
         self.originals = QCheckBox("originals too")
         self.originals.setChecked(True)
-        self.folder = PathField(str(free_folder(Path(FOLDER))), "folder")
+        self.folder = PathField(str(unused(Path(FOLDER))), "folder")
         self.write = QPushButton("Write augmented pairs")
         self.write.setToolTip("Cancel leaves nothing behind; training here needs none of it, it augments on the fly.")
         self.write.clicked.connect(self.asked)
@@ -97,7 +97,7 @@ class ExportPanel(QWidget):
 
     def next_folder(self) -> None:
         """Offer a folder that does not exist yet."""
-        self.folder.setText(str(free_folder(Path(self.folder.text() or FOLDER))))
+        self.folder.setText(str(unused(Path(self.folder.text() or FOLDER))))
 
 
 def painted_pairs(viewer: napari.viewer.Viewer) -> list[Pair]:

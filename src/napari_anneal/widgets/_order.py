@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anneal.errors import InputError
+from napari_anneal.samples.placing import unused
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._calibration_panel import CalibrationStep
 from napari_anneal.widgets._class_table import class_names, count_all
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_anneal.training.runs import RunRecord
     from napari_anneal.validation import Calibration, SplitPlan
 
-__all__ = ["STREAM_COLOURS", "Order", "again", "free_folder", "is_of_stream"]
+__all__ = ["STREAM_COLOURS", "Order", "again", "is_of_stream", "new_folder"]
 
 # Six decades of rates, about seventeen steps each.
 SWEEP_STEPS = 100
@@ -232,7 +233,7 @@ def again(order: Order, record: RunRecord) -> Order:
         "given": recipe,
         "start": start_named(given) if given else order.start,
         "colours": recipe.colours or facts.colours,
-        "out": free_folder(order.out.parent, record.path.name),
+        "out": new_folder(order.out.parent, record.path.name),
         "controls": False,
     }
     if is_of_stream(record):
@@ -254,10 +255,6 @@ def _at_full_speed(run: Run) -> Run:
     return dataclasses.replace(run, model=Model(run.model.network, run.model.card, precision="auto"))
 
 
-def free_folder(base: Path, wanted: str) -> Path:
+def new_folder(base: Path, wanted: str) -> Path:
     """A folder for a run that does not exist yet, in ``base``, called after what the user wants as far as files may."""
-    name = "".join(c if c.isalnum() or c in "-_. " else "-" for c in wanted.strip()).strip() or "run"
-    out, count = base / name, 2
-    while out.exists():
-        out, count = base / f"{name}-{count}", count + 1
-    return out
+    return unused(base / ("".join(c if c.isalnum() or c in "-_. " else "-" for c in wanted.strip()).strip() or "run"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QSpinBox, QVBoxLayout, QWidget
 
+from napari_anneal.samples.placing import unused
 from napari_anneal.widgets._form import form_layout
 from napari_anneal.widgets._path_field import PathField
 
@@ -47,7 +48,7 @@ class SaveDialog(QDialog):
         self.count = QSpinBox()
         self.count.setRange(1, 1_000_000)
         self.count.setValue(100)
-        self.folder = PathField(str(free_folder(Path(PAIRS))), "folder")
+        self.folder = PathField(str(unused(Path(PAIRS))), "folder")
         for label, widget, tip in (
             ("Pairs", self.count, "Each has an image, training labels and numbered grains (TIFF)."),
             (
@@ -80,14 +81,6 @@ class SaveDialog(QDialog):
         free = free_bytes(Path(self.folder.text() or PAIRS).expanduser())
         self.space.setText(f"Takes about {readable_bytes(needed)}; {readable_bytes(free)} are free there.")
         self.space.setStyleSheet("color: #ff8a65;" if needed > free else "")
-
-
-def free_folder(wanted: Path) -> Path:
-    """The folder, or the first of ``…-2``, ``…-3`` that does not exist yet (as written: ``~`` stays)."""
-    folder, number = wanted, 2
-    while folder.expanduser().exists():
-        folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-    return folder
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from napari_anneal.widgets._fold_table import FoldTable
 from napari_anneal.widgets._form import Form, fold
 from napari_anneal.widgets._layers import colours_of, sample_from_layers, snapshot
 from napari_anneal.widgets._model_choice import StartChoice
-from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, free_folder, is_of_stream
+from napari_anneal.widgets._order import STREAM_COLOURS, Order, again, is_of_stream, new_folder
 from napari_anneal.widgets._outcome import Outcome
 from napari_anneal.widgets._output_choice import OutputChoice
 from napari_anneal.widgets._pairs import Pair, Pairs
@@ -318,7 +318,7 @@ class FineTuneWidget(Form):
             typed_names=self.classes.typed_names,
             draft=draft,
             start=self.start.value(),
-            out=free_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
+            out=new_folder(Path(self.folder.text()).expanduser(), self.name.text().strip() or name),
             colours=colours_of(labels[0], MOST_CLASSES) if samples else STREAM_COLOURS,
             watch=self.watch.ordered(),
             control=RunControl(),
