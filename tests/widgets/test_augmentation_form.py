@@ -335,3 +335,22 @@ def test_tiles_hold_every_cell_once() -> None:
     out = tiled(made, 3)
     assert out.shape == (2 * 4 + GAP, 3 * 5 + 2 * GAP)
     assert [int((out == k).sum()) for k in range(1, 6)] == [20] * 5
+
+
+def test_a_slow_grid_shows_how_far_it_is_and_can_be_cancelled(viewer, form, qtbot, monkeypatch) -> None:
+    from napari_anneal.widgets import _live_grid
+
+    viewer.add_image(stripes((256, 256)))
+    show(form, "clahe")
+    press(form, qtbot)
+    before = form.grid.layer(IMAGE).data.copy()
+    monkeypatch.setattr(_live_grid, "SLOW_S", 0.0)
+    form.side.setValue(256)
+    form.columns.setValue(6)
+    qtbot.waitUntil(lambda: form.bar.cancel.isEnabled(), timeout=10_000)
+    form.bar.cancel.click()
+    drawn(form, qtbot)
+    assert "Cancelled; the grid stays as it was." in form.bar.text
+    np.testing.assert_array_equal(form.grid.layer(IMAGE).data, before)
+    assert form.bar.start.isEnabled()
+    assert not form.bar.cancel.isEnabled()

@@ -16,8 +16,8 @@ from napari_anneal.samples.placing import unused
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._chosen_pairs import chosen_pairs
 from napari_anneal.widgets._form import form_layout, shrinkable
-from napari_anneal.widgets._layers import group_of, is_made, sample_from_layers
-from napari_anneal.widgets._pairs import Pair, matching_image
+from napari_anneal.widgets._layers import group_of, sample_from_layers
+from napari_anneal.widgets._pairs import Pair, painted_pairs
 from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._recipe_form import calm
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_anneal.augmentation import AugmentationRecipe
     from napari_anneal.augmentation.export import Exported
 
-__all__ = ["ExportOrder", "ExportPanel", "painted_pairs"]
+__all__ = ["ExportOrder", "ExportPanel"]
 
 FOLDER = "~/napari-anneal/augmented"
 THIS, ALL = "this", "all"
@@ -98,15 +98,6 @@ class ExportPanel(QWidget):
     def next_folder(self) -> None:
         """Offer a folder that does not exist yet."""
         self.folder.setText(str(unused(Path(self.folder.text() or FOLDER))))
-
-
-def painted_pairs(viewer: napari.viewer.Viewer) -> list[Pair]:
-    """Every Labels layer that a person painted, with its image."""
-    from napari.layers import Labels
-
-    painted = [layer for layer in viewer.layers if isinstance(layer, Labels) and not is_made(layer)]
-    found = [(matching_image(viewer, labels), labels) for labels in painted]
-    return [Pair(image, labels, group_of(image)) for image, labels in found if image is not None]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ DEBOUNCE_MS = 15
 LOOK_MS = 5
 # A drawing that nobody wants any more is given up after this time; a shorter one is shown, or a drag would show none.
 STALE_S = 0.25
+# After this time the bar shows how far it is.
+SLOW_S = 0.6
 
 
 class LiveGrid(QObject):
@@ -37,13 +39,13 @@ class LiveGrid(QObject):
         A grid, and the seconds that it took.
     failed : str
         Why there is none.
-    progress : int, int
-        Cells drawn, of how many.
+    slow : int, int
+        Cells drawn, of how many; told only where it takes so long that somebody may want to know.
     """
 
     shown = Signal(object, float)
     failed = Signal(str)
-    progress = Signal(int, int)
+    slow = Signal(int, int)
 
     def __init__(
         self,
@@ -56,11 +58,11 @@ class LiveGrid(QObject):
         self._key: Any = None
         self._cell: Cell | None = None
         self._kept: Mapping[tuple[Any, int], Pair] = {}
-        self._again, self._began = False, 0.0
+        self._again, self._dropped, self._began = False, False, 0.0
         self.job = Job(owner, LOOK_MS)
         self.job.done.connect(self._take)
         self.job.failed.connect(self.failed)
-        self.job.events.connect(lambda events: self.progress.emit(*events[-1]))
+        self.job.events.connect(self._tell)
         self.job.ended.connect(self._next)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -88,7 +90,7 @@ class LiveGrid(QObject):
 
     def drop(self) -> None:
         """Draw nothing that was asked for; what is being drawn is not shown. Does not wait."""
-        self._again = False
+        self._again, self._dropped = False, True
         self._timer.stop()
         self.job.cancel()
 
@@ -107,12 +109,16 @@ class LiveGrid(QObject):
         if key != self._key or self._cell is None:
             self.forget()
             self._key = key
-        self._began = time.perf_counter()
+        self._began, self._dropped = time.perf_counter(), False
         order = GridOrder(self._cell or place, tiles, columns, self._kept)
         self.job.start(order.carry_out, "augmentation preview")
 
+    def _tell(self, events: list[tuple[int, int]]) -> None:
+        if not self._dropped and time.perf_counter() - self._began > SLOW_S:
+            self.slow.emit(*events[-1])
+
     def _take(self, grid: Grid | None) -> None:
-        if grid is None:  # given up for newer settings, or cancelled
+        if grid is None or self._dropped:  # given up for newer settings, or cancelled
             return
         self._cell, self._kept = grid.cell, grid.pairs
         self._guarded(lambda: self.shown.emit(grid, time.perf_counter() - self._began))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image, Labels
 
-__all__ = ["Pair", "Pairs", "matching_image"]
+__all__ = ["Pair", "Pairs", "matching_image", "painted_pairs"]
 
 GROUP_TIP = (
     "Specimen, microscope day or batch the image comes from. Images of one group never end up on both sides of the "
@@ -54,6 +54,15 @@ def matching_image(viewer: napari.viewer.Viewer, labels: Labels) -> Image | None
     below = [a for a in fitting if layers.index(a) < place]
     candidates = sorted(named, key=lambda a: -len(a.name)) or below[::-1] or fitting
     return candidates[0] if candidates else None
+
+
+def painted_pairs(viewer: napari.viewer.Viewer) -> list[Pair]:
+    """Every Labels layer that a person painted, with its image, from the lowest up."""
+    from napari.layers import Labels
+
+    painted = [layer for layer in viewer.layers if isinstance(layer, Labels) and not is_made(layer)]
+    found = [(matching_image(viewer, labels), labels) for labels in painted]
+    return [Pair(image, labels, group_of(image)) for image, labels in found if image is not None]
 
 
 class Row(QWidget):
@@ -178,10 +187,7 @@ class Pairs(QWidget):
 
     def add_all(self) -> None:
         """One row for each Labels layer with a matching image; rows without layers go."""
-        from napari.layers import Labels
-
-        painted = [a for a in self._viewer.layers if isinstance(a, Labels) and not is_made(a)]
-        wanted = [a for a in painted if matching_image(self._viewer, a) is not None]
+        wanted = [pair.labels for pair in painted_pairs(self._viewer)]
         for row in list(self.rows):
             if row.labels.layer is None or row.image.layer is None:
                 self.remove(row)

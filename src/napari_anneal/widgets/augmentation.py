@@ -137,7 +137,7 @@ class AugmentationWidget(Form):
         self.image.layer_changed.connect(self._follow)
         self.labels.layer_changed.connect(self._pair)
         self.bar.started.connect(self._draw_again)
-        self.bar.cancelled.connect(self.drawing.drop)
+        self.bar.cancelled.connect(self._cancel)
         self.reseed.clicked.connect(self._draw_others)
         self.shown.overlay.toggled.connect(self.grid.show_overlay)
         for signal in (self.seed.valueChanged, self.side.valueChanged, self.columns.valueChanged):
@@ -152,6 +152,8 @@ class AugmentationWidget(Form):
         self.job.events.connect(lambda events: self.bar.advance(*events[-1]))
         self._session.changed.connect(self._take_from_session)
         self.drawing.shown.connect(self._show)
+        self.drawing.slow.connect(self._show_progress)
+        self.drawing.job.ended.connect(lambda: None if self.job.running else self.bar.end())
         self.drawing.failed.connect(lambda text: self.bar.say(text, "bad"))
         self.viewer.dims.events.current_step.connect(self._on_slice)
 
@@ -259,6 +261,17 @@ class AugmentationWidget(Form):
             self.drawing.ask()
 
         self.guarded(draw)
+
+    def _show_progress(self, done: int, total: int) -> None:
+        """Large cells take a while: say how far it is, and let it be cancelled."""
+        if not self.bar.cancel.isEnabled():
+            self.bar.begin("Drawing …")
+        self.bar.advance(done, total)
+
+    def _cancel(self) -> None:
+        if self.drawing.job.running:
+            self.drawing.drop()
+            self.bar.say("Cancelled; the grid stays as it was.")
 
     def _draw_others(self) -> None:
         self.seed.setValue(self.seed.value() + 1)

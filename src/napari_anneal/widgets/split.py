@@ -19,8 +19,8 @@ from napari_anneal.widgets._form import Form, fold, form_layout
 from napari_anneal.widgets._group_pattern import GroupPattern
 from napari_anneal.widgets._group_table import GroupButtons, GroupTable
 from napari_anneal.widgets._layer_choice import follow_layers
-from napari_anneal.widgets._layers import is_made, remember, sample_from_layers
-from napari_anneal.widgets._pairs import matching_image
+from napari_anneal.widgets._layers import remember, sample_from_layers
+from napari_anneal.widgets._pairs import painted_pairs
 from napari_anneal.widgets._path_field import PathField
 from napari_anneal.widgets._split_entries import Entry, opened, place_in, shown_groups
 from napari_anneal.widgets._split_warnings import SplitWarnings, row_sentences
@@ -124,11 +124,7 @@ class SplitWidget(Form):
         self.lock.setEnabled(of_folder)
         if of_folder:
             return
-        from napari.layers import Labels
-
-        painted = [a for a in self.viewer.layers if isinstance(a, Labels) and not is_made(a)]
-        pairs = [(matching_image(self.viewer, labels), labels) for labels in painted]
-        entries = [Entry(image.name, image, labels) for image, labels in pairs if image is not None]
+        entries = [Entry(pair.image.name, pair.image, pair.labels) for pair in painted_pairs(self.viewer)]
         if entries != self.entries:
             self._fill(entries)
 
