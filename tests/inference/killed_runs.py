@@ -2,7 +2,8 @@
 
     python killed_runs.py FOLDER OUT_NAME MODE KILLS SEED
 
-Prints, as JSON, at how many blocks each kill came.
+Runs are killed, gone on with and killed again until there were KILLS kills and every run is through. Prints, as JSON,
+how many blocks were done at each kill.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> None:
     assert os.waitpid(child(model, folder, f"whole-{name}", mode, False), 0)[1] == 0
     whole = time.monotonic() - began
     chance, done = random.Random(seed), []
-    for number in range(kills):
+    number = -1
+    while len(done) < kills:
+        number += 1
         pid = child(model, folder, f"{number}-{name}", mode, False)
         # Killed, gone on with, killed again …, until one comes through.
         for _ in range(3):

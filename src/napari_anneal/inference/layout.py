@@ -41,8 +41,8 @@ LEAST_BLOCKS = 16
 LARGE_PLANE, LARGE_SIDE = 1 << 26, 4096
 # Probabilities of a block of a step that goes through scratch arrays may take this much.
 SCRATCH_BLOCK_BYTES = 1 << 26
-COPY_BLOCK_BYTES = 1 << 27
-THICKEST = 64
+COPY_BLOCK_BYTES = 1 << 26
+THICKEST, THICKEST_COPY = 16, 64
 
 
 class Step(BaseModel):
@@ -150,7 +150,7 @@ def plan_layout(
         # Planes along Y and X would be read from chunks that lie across: the pixels are laid out anew, once.
         n, h, w = shape
         plane_bytes = h * w * planes.channels * planes.dtype.itemsize
-        thick = max(1, min(n, THICKEST, COPY_BLOCK_BYTES // plane_bytes))
+        thick = max(1, min(n, THICKEST_COPY, COPY_BLOCK_BYTES // plane_bytes))
         steps.insert(0, Step(kind="copy", shape=shape, size=(thick, h, w), views=(), scaled=(h, w)))
     batch = BATCH_PIXELS_GPU if predictor.device.type == "cuda" else BATCH_PIXELS
     return Layout(

@@ -229,7 +229,7 @@ class Predictor:
             raise InputError(
                 f"the network gives {result.shape[1]} classes, its card names {self.n_classes}; choose another model."
             )
-        if not bool(torch.isfinite(result).all()):
+        if not bool(torch.isfinite(result.sum())):  # of numbers from 0 to 1: finite only if all of them are
             raise InputError(
                 "the network gives NaN for this image, although the image has none: its weights or their precision are "
                 "at fault; use precision='float32' or another model."
