@@ -58,7 +58,7 @@ def main() -> None:
         pid = child(model, folder, f"{number}-{name}", mode, False)
         # Killed, gone on with, killed again …, until one comes through.
         for _ in range(3):
-            time.sleep(chance.uniform(0.02, 0.6) * whole)
+            time.sleep(chance.uniform(0.05, 0.9) * whole)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             journal = next(folder.glob(f"{number}-*.journal"), None)

@@ -144,9 +144,9 @@ class LabelSink:
             self._close()
             if self.path.exists() and not self._overwrite:  # it may have appeared during the run
                 raise OutputError(f"{self.path} appeared while the run was going; the result is in {self.partial}.")
+            remove(self.scratch)
             put_in_place(self.partial, self.path)
             self.journal.remove()
-            remove(self.scratch)
         return self.path
 
     def keep_partial(self) -> Path | None:

@@ -76,7 +76,7 @@ class SegmentationRun:
         self._allocate()
         sink, layout = self._sink, self._layout
         state = self._planes.state()
-        total, tiles_done, voxels = layout.total_tiles, 0, 0
+        total, tiles_done, voxels, last = layout.total_tiles, 0, 0, len(layout.steps) - 1
 
         def advance(tiles: int = 1) -> None:
             nonlocal tiles_done
@@ -99,18 +99,18 @@ class SegmentationRun:
                 self._scratch = [folder.volume(number) for number in range(len(layout.steps) - 1)]
                 try:
                     with self._predictor.session(cancel) as forward:
+                        held = self._held()
+                        if done := sum(block.shape[0] * layout.steps[n].passes for n, block in held):
+                            advance(done)
+                        voxels += sum(_voxels(block) for n, block in held if n == last)
                         for number, step in enumerate(layout.steps):
-                            last = number == len(layout.steps) - 1
-                            blocks = list(step.blocks.ordered(first if last else None))
-                            held = {block.index for block in blocks if self._holds(number, step, block)}
-                            voxels += sum(_voxels(block) for block in blocks if last and block.index in held)
-                            if held:
-                                advance(sum(block.shape[0] * step.passes for block in blocks if block.index in held))
-                            todo = [block for block in blocks if block.index not in held]
+                            todo = [b for b in step.blocks.ordered(first if number == last else None)
+                                    if (number, b) not in held]  # fmt: skip
                             for block, result in self._blocks(number, todo, forward, advance, cancel):
-                                voxels += _voxels(block) if last else 0
-                                if last and on_block is not None:
-                                    on_block(block, *result)
+                                if number == last:
+                                    voxels += _voxels(block)
+                                    if on_block is not None:
+                                        on_block(block, *result)
                 except Cancelled:
                     pass
                 self._refuse_changes(state)
@@ -174,10 +174,23 @@ class SegmentationRun:
         with closing(run_pipeline(blocks, read, compute, write)) as finished:
             yield from finished
 
+    def _held(self) -> set[tuple[int, Block]]:
+        """Blocks, by step, that an earlier run has done and the disk still has, or that nothing needs any more."""
+        held: set[tuple[int, Block]] = set()
+        if not self._resume:
+            return held
+        needed, computing = True, False
+        for number, step in reversed(list(enumerate(self._layout.steps))):
+            if step.kind == "copy":  # which every step that still computes reads
+                needed = computing
+            found = {(number, block) for block in step.blocks if not needed or self._holds(number, step, block)}
+            held |= found
+            missing = len(found) < len(step.blocks)
+            needed, computing = missing, computing or missing
+        return held
+
     def _holds(self, number: int, step: Step, block: Block) -> bool:
-        """Whether an earlier run has done this block, and the disk still has it."""
-        if not self._resume or self._sink is None:
-            return False
+        assert self._sink is not None
         digest = self._sink.journal.done.get((number, block.index))
         if digest is None:
             return False
