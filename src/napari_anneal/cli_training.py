@@ -18,10 +18,14 @@ from napari_anneal.terminal import (
     Gold,
     GroupPattern,
     Json,
+    Metrics,
     Nodes,
     Seed,
     SplitFile,
+    Tolerance,
+    ToleranceUm,
     answer,
+    asked_figures,
     grouped_samples,
     known,
     name_list,
@@ -211,6 +215,9 @@ def cross_validate(
     repeat: Annotated[
         int, typer.Option(min=1, help="Run every fold this many times, with the seeds --seed, --seed + 1, …")
     ] = 1,
+    metrics: Metrics = None,
+    tolerance: Tolerance = 2.0,
+    tolerance_um: ToleranceUm = None,
     controls: Controls = False,
     device: Device = "auto",
     devices: Devices = 1,
@@ -232,7 +239,10 @@ def cross_validate(
             reporter(lambda step, total: advance((run - 1) * total + step, repeat * len(plan.folds) * total))(event)
 
         seeds = range(seed, seed + repeat)
-        done = run_folds(samples, plan, recipe, start_named(start), out, on_event=tell, seeds=seeds, controls=controls)
+        done = run_folds(
+            samples, plan, recipe, start_named(start), out, on_event=tell, seeds=seeds, controls=controls,
+            metrics=asked_figures(metrics), tolerance=tolerance, tolerance_um=tolerance_um,
+        )  # fmt: skip
     if is_first():
         answer(json_, done.to_dict(), done.table())
 

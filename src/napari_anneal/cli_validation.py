@@ -14,10 +14,14 @@ from napari_anneal.terminal import (
     Gold,
     GroupPattern,
     Json,
+    Metrics,
     Seed,
     SplitFile,
+    Tolerance,
+    ToleranceUm,
     Who,
     answer,
+    asked_figures,
     grouped_samples,
     person,
     progress_bar,
@@ -41,17 +45,14 @@ def evaluate(
     model: ModelName,
     folder: Annotated[Path, typer.Argument(help="Folder with images/ and labels/.")],
     groups: Annotated[list[str] | None, typer.Option(help="Only this group (repeat for more).")] = None,
-    metrics: Annotated[
-        list[str] | None,
-        typer.Option("--metric", help="A figure, e.g. dice, boundary_iou, cl_dice, panoptic_quality (repeat); or all."),
-    ] = None,
-    tolerance: Annotated[float, typer.Option(help="Of boundary figures, pixels.")] = 2.0,
-    tolerance_um: Annotated[float | None, typer.Option(help="The same in micrometres.")] = None,
+    metrics: Metrics = None,
+    tolerance: Tolerance = 2.0,
+    tolerance_um: ToleranceUm = None,
     controls: Annotated[
         bool | None,
         typer.Option(
             "--controls/--no-controls",
-            help="Classical methods beside it, fitted on the groups not evaluated (default: in a report, if there are).",
+            help="Classical methods beside it, fitted on the groups not evaluated (default: in a report, if any).",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
@@ -72,14 +73,13 @@ def evaluate(
     """Score a model on painted images: per class, per image, mean, spread, interval; or, once, on gold."""
     from napari_anneal.inference import load_model, opened_before
     from napari_anneal.samples.gold_folder import LEDGER_FILE
-    from napari_anneal.validation import ALL_METRICS
     from napari_anneal.validation import evaluate as score
     from napari_anneal.validation.evaluation_page import write_evaluation
 
     book = ledger or folder / LEDGER_FILE
     painted = _painted(folder)
     figures: dict[str, Any] = {
-        "metrics": ALL_METRICS if metrics == ["all"] else metrics,
+        "metrics": asked_figures(metrics),
         "tolerance": tolerance,
         "tolerance_um": tolerance_um,
     }

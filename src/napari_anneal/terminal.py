@@ -26,11 +26,15 @@ __all__ = [
     "Gold",
     "GroupPattern",
     "Json",
+    "Metrics",
     "Nodes",
     "Seed",
     "SplitFile",
+    "Tolerance",
+    "ToleranceUm",
     "Who",
     "answer",
+    "asked_figures",
     "grouped_samples",
     "known",
     "name_list",
@@ -63,6 +67,12 @@ GroupPattern = Annotated[
         help="Regular expression whose (…), or whole match, in the file name is the group, such as '^(.+?)_'.",
     ),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="A figure, e.g. dice, boundary_iou, cl_dice, panoptic_quality (repeat); or all."),
+]
+Tolerance = Annotated[float, typer.Option(help="Of boundary figures, pixels.")]
+ToleranceUm = Annotated[float | None, typer.Option(help="The same in micrometres.")]
 SplitFile = Annotated[
     Path | None, typer.Option("--split", help="Take folds and gold from this file, as split --out writes it.")
 ]
@@ -79,6 +89,13 @@ def grouped_samples(folder: Path, pattern: str | None, gold: Sequence[str] | Non
         samples = grouped_by_name(samples, pattern)
     names = {name.strip() for name in gold or ()}
     return [locked_as(sample, folder) if sample.group.strip() in names else sample for sample in samples]
+
+
+def asked_figures(metrics: list[str] | None) -> Sequence[str] | None:
+    """Names of the figures asked for; ``all`` stands for all there are."""
+    from napari_anneal.validation import ALL_METRICS
+
+    return ALL_METRICS if metrics == ["all"] else metrics
 
 
 def name_list(text: str) -> tuple[str, ...]:

@@ -82,6 +82,37 @@ def test_classical_methods_fitted_on_the_training_images_stand_beside_every_fold
     assert "Beside classical methods" in (out / "fold-1" / "report.html").read_text(encoding="utf-8")
 
 
+def test_figures_beyond_overlap_and_pixel_accuracy_have_mean_and_spread_over_folds(done):
+    result, _, out = done
+    assert result.metrics == ("iou", "dice", "precision", "recall", "boundary_f1")
+    told = json.loads((out / "cross-validation.json").read_text(encoding="utf-8"))
+    folds = np.array([report.mean("boundary_f1") for report in result.reports])
+    assert told["mean"]["boundary_f1"] == pytest.approx(list(folds.mean(axis=0)), nan_ok=True)
+    assert told["tolerance"] == "2 px"
+    right = [np.mean([np.trace(i.confusion) / i.confusion.sum() for i in report.images]) for report in result.reports]
+    assert told["accuracy"] == pytest.approx({"mean": np.mean(right), "std": np.std(right, ddof=1)})
+    assert f"Pixel accuracy {np.mean(right):.3f} ± {np.std(right, ddof=1):.3f}." in result.table()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "boundary f1" in page
+    assert f"Pixel accuracy {np.mean(right):.3f}" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"metrics": ["beauty"]}, "no figure called 'beauty'"),
+        ({"tolerance": 0}, "tolerance"),
+        ({"tolerance_um": 1.0}, "has no pixel size"),
+    ],
+)
+def test_figures_that_cannot_be_had_are_refused_before_anything_is_trained(samples, plan, options, reason):
+    def told(run, event):
+        pytest.fail("a run has begun")
+
+    with pytest.raises(InputError, match=reason):
+        cross_validate(samples, plan, RECIPE, on_event=told, **options)
+
+
 def test_with_several_seeds_the_spread_is_that_of_all_runs_and_the_seeds_share_is_told(samples, plan, tmp_path):
     short, heard = FineTuneRecipe.from_preset("scratch", epochs=1, **SMALL), set()
     folds = SplitPlan(plan.folds[:2], plan.gold, plan.report)

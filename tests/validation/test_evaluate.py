@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, jaccard_score
+from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples import Sample
@@ -47,6 +47,16 @@ def test_mean_and_spread_equal_scikit_learn_and_numpy():
     np.testing.assert_allclose(report.mean("iou"), iou.mean(0))
     truth, guess = (np.concatenate([getattr(s, role)[s.labels > 0] for s in chosen]) for role in ("labels", "image"))
     np.testing.assert_allclose(report.pooled.dice, f1_score(truth, guess, labels=[1, 2, 3], average=None))
+
+
+def test_pixel_accuracy_has_a_mean_and_a_spread_over_images():
+    chosen = samples()
+    report = evaluate(Rounded(), chosen)
+    expected = [accuracy_score(s.labels[s.labels > 0], s.image[s.labels > 0]) for s in chosen]
+    np.testing.assert_allclose(report.accuracy, expected)
+    told = report.to_dict()["accuracy"]
+    assert told == pytest.approx({"mean": np.mean(expected), "std": np.std(expected, ddof=1)})
+    assert f"Pixel accuracy {np.mean(expected):.3f} ± {np.std(expected, ddof=1):.3f}" in report.table()
 
 
 def test_a_class_that_an_image_lacks_does_not_count_in_the_mean():

@@ -261,6 +261,8 @@ def test_no_whole_grain_leaves_the_intercepts_and_says_why_there_is_no_count():
         (np.zeros((20, 20), int), {}, "holds no grain"),
         (np.ones((20, 20)), {}, "whole numbers"),
         (np.ones(20, int), {}, "whole numbers"),
+        (np.ones((2, 2, 9, 9), int), {}, "whole numbers"),
+        (np.ones((9, 9)) * 1.5, {}, "whole numbers"),
         (-np.ones((9, 9), int), {}, "negative labels"),
         (np.eye(9, dtype=int) + 1, {"boundary": 5}, "no pixel of the boundary class 5; its values are 1, 2"),
         (np.eye(9, dtype=int) + 1, {"ignore": np.zeros((3, 3))}, "differ in shape"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -29,12 +29,16 @@ from napari_anneal.training.report_tables import CROSS_VALIDATION
 from napari_anneal.training.run import Run, fine_tune
 from napari_anneal.training.run_facts import ClassicalScore, read_facts
 from napari_anneal.validation import Fold, Report, SplitPlan, evaluate, group_interval, group_split
-from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, three_digits
+from napari_anneal.validation.contours import check_tolerance
+from napari_anneal.validation.evaluate import check_spacing
+from napari_anneal.validation.figures import check_metrics
+from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, spread, three_digits
 from napari_anneal.validation.splits import most_folds
 
 __all__ = ["CrossValidation", "cross_validate"]
 
-FIGURES = ("iou", "dice", "precision", "recall")
+# Columns of figures that fit beside each other in a terminal.
+COLUMNS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,16 @@ class CrossValidation(Sequence[Run]):
     def classes(self) -> tuple[str, ...]:
         """Class names in order."""
         return self.reports[0].classes
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the figures of each report."""
+        return self.reports[0].metrics
+
+    @property
+    def accuracy(self) -> npt.NDArray[np.float64]:
+        """Pixel accuracy, mean over the images of each run, ``(runs,)``."""
+        return np.array([spread(report.accuracy)[0] for report in self.reports])
 
     def folds(self, metric: str = "dice") -> npt.NDArray[np.float64]:
         """Mean over the images of each run, ``(runs, K)``; ``nan`` where its fold has no paint of a class."""
@@ -142,10 +156,14 @@ class CrossValidation(Sequence[Run]):
     def table(self) -> str:
         """Plain text: mean ± std over folds and seeds of every class, then the Dice of every run."""
         width = max(12, *(len(name) + 2 for name in self.classes))
-        lines = [f"{'class':<{width}}" + "".join(f"{figure:>17}" for figure in FIGURES)]
-        for k, name in enumerate(self.classes):
-            cells = (f"{three_digits(self.mean(f)[k])} ± {three_digits(self.std(f)[k])}" for f in FIGURES)
-            lines.append(f"{name:<{width}}" + "".join(f"{cell:>17}" for cell in cells))
+        lines: list[str] = []
+        for first in range(0, len(self.metrics), COLUMNS):
+            shown = self.metrics[first : first + COLUMNS]
+            wide = max(17, *(len(figure) + 2 for figure in shown))
+            lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{figure:>{wide}}" for figure in shown)]
+            for k, name in enumerate(self.classes):
+                cells = (f"{three_digits(self.mean(f)[k])} ± {three_digits(self.std(f)[k])}" for f in shown)
+                lines.append(f"{name:<{width}}" + "".join(f"{cell:>{wide}}" for cell in cells))
         lines += ["", "Dice of every run:"]
         for row, fold, seed, groups in zip(self.folds(), self.fold_numbers, self.seeds, self.groups, strict=True):
             figures = "  ".join(three_digits(dice) for dice in row)
@@ -162,12 +180,18 @@ class CrossValidation(Sequence[Run]):
         """What the numbers are, below the table."""
         folds, seeds = len(set(self.fold_numbers)), sorted(set(self.seeds))
         which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        notes = [f"mean ± standard deviation over {folds} fold{'s' if folds > 1 else ''}, {which}."]
+        right, scatter = (three_digits(value) for value in spread(self.accuracy))
+        notes = [
+            f"mean ± standard deviation over {folds} fold{'s' if folds > 1 else ''}, {which}.",
+            f"Pixel accuracy {right} ± {scatter}.",
+        ]
+        if self.reports[0].tolerance:
+            notes.append(f"Boundary figures at a tolerance of {self.reports[0].tolerance}.")
         if len(seeds) > 1:
-            spread = ", ".join(
+            by_class = ", ".join(
                 f"{name} {three_digits(value)}" for name, value in zip(self.classes, self.std_of_seeds(), strict=True)
             )
-            notes.append(f"Of that the seed alone (standard deviation of the Dice within a fold): {spread}.")
+            notes.append(f"Of that the seed alone (standard deviation of the Dice within a fold): {by_class}.")
         ends = self.interval()
         if not np.isnan(ends).all():
             pairs = zip(self.classes, ends, strict=True)
@@ -190,10 +214,13 @@ class CrossValidation(Sequence[Run]):
         """Everything as plain numbers, strings and lists, ready for JSON; ``None`` stands for n/a."""
         return {
             "classes": list(self.classes),
-            "mean": {f: plain(self.mean(f)) for f in FIGURES},
-            "std": {f: plain(self.std(f)) for f in FIGURES},
-            "std_of_seeds": {f: plain(self.std_of_seeds(f)) for f in FIGURES},
-            "interval_95": {f: [plain(ends) for ends in self.interval(f)] for f in FIGURES},
+            "metrics": list(self.metrics),
+            "tolerance": self.reports[0].tolerance or None,
+            "mean": {f: plain(self.mean(f)) for f in self.metrics},
+            "std": {f: plain(self.std(f)) for f in self.metrics},
+            "std_of_seeds": {f: plain(self.std_of_seeds(f)) for f in self.metrics},
+            "interval_95": {f: [plain(ends) for ends in self.interval(f)] for f in self.metrics},
+            "accuracy": dict(zip(("mean", "std"), plain(np.array(spread(self.accuracy))), strict=True)),
             "split": ONE_SPLIT if len(set(self.fold_numbers)) == 1 else f"{len(set(self.fold_numbers))} folds",
             "seeds": sorted(set(self.seeds)),
             "controls": {name: plain(dice) for name, dice in self.controls().items()},
@@ -229,6 +256,9 @@ def cross_validate(
     seeds: Sequence[int] | None = None,
     control_of: Callable[[int, int], RunControl] | None = None,
     controls: bool = False,
+    metrics: Iterable[str] | None = None,
+    tolerance: float = 2.0,
+    tolerance_um: float | None = None,
 ) -> CrossValidation:
     """Fine-tune once a fold (and seed), always from the same start, and score every model on its own validation groups.
 
@@ -254,11 +284,14 @@ def cross_validate(
         ``controls`` the events bring that).
     controls
         Train scratch and feature extraction beside every run (see `fine_tune_with_controls`, whose events are told).
+    metrics, tolerance, tolerance_um
+        The figures of every run on its validation images, as in `evaluate`.
 
     Raises
     ------
     InputError
-        There are no folds or seeds, or it was cancelled before the first run was done.
+        There are no folds or seeds, an unknown figure, a tolerance that cannot be used, or it was cancelled before the
+        first run was done.
     AnnealError
         As `fine_tune`.
     """
@@ -269,6 +302,10 @@ def cross_validate(
         raise InputError("the plan has no folds, so there is nothing to cross-validate; make it with folds=2 or more.")
     if seeds is not None and (not seeds or len(set(seeds)) != len(seeds)):
         raise InputError(f"seeds={list(seeds)} cannot be used; give one or more different seeds, such as 0, 1 and 2.")
+    names = check_metrics(metrics)  # now, and not after the first run
+    check_tolerance(tolerance if tolerance_um is None else tolerance_um)
+    if tolerance_um is not None:
+        check_spacing([samples[i] for fold in plan.folds for i in fold.val], tolerance_um)
     runs: list[Run] = []
     reports: list[Report] = []
     which: list[tuple[int, int]] = []
@@ -295,7 +332,8 @@ def cross_validate(
         if controls:
             compared.append(beside)
         runs.append(run)
-        reports.append(evaluate(run.model, [samples[i] for i in fold.val]))
+        judges = [samples[i] for i in fold.val]
+        reports.append(evaluate(run.model, judges, metrics=names, tolerance=tolerance, tolerance_um=tolerance_um))
         which.append((number, seed))
         if number not in classical:
             classical[number] = _classical(run, samples, fold)

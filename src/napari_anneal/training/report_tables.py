@@ -79,6 +79,9 @@ def _folds(told: Any) -> dict[str, Any]:
     return {
         "classes": told["classes"],
         "rows": rows,
+        "metrics": list(told["mean"]),
+        "accuracy": told.get("accuracy"),
+        "tolerance": told.get("tolerance"),
         "mean": told["mean"],
         "std": told["std"],
         "interval": interval if any(low is not None for low, _ in interval) else None,

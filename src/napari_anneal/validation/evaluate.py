@@ -83,11 +83,8 @@ def evaluate(
     for sample, name in zip(samples, where, strict=True):  # before the first, slow, segmentation
         _check_classes(sample, classes, name)
         refuse_copy(sample, name)
-        if tolerance_um is not None and sample.spacing is None:
-            raise InputError(
-                f"{name} has no pixel size, so a tolerance of {tolerance_um:g} µm means nothing there; give its "
-                "spacing in µm, or a tolerance in pixels."
-            )
+    if tolerance_um is not None:
+        check_spacing(samples, tolerance_um)
     fitted = {} if controls_from is None else fit_controls(_others(controls_from, samples, where), classes)
     results = []
     for done, (sample, name) in enumerate(zip(samples, where, strict=True), start=1):
@@ -103,6 +100,22 @@ def evaluate(
     }
     marks = dict.fromkeys(sample.mark for sample in samples if sample.mark)
     return Report(classes, tuple(results), names, unit, controls, " ".join(marks))
+
+
+def check_spacing(samples: Sequence[Sample], tolerance_um: float) -> None:
+    """Refuse a tolerance in micrometres where a sample has no pixel size.
+
+    Raises
+    ------
+    InputError
+        Which one has none.
+    """
+    for number, sample in enumerate(samples, start=1):
+        if sample.spacing is None:
+            raise InputError(
+                f"{sample.name or f'image {number}'} has no pixel size, so a tolerance of {tolerance_um:g} µm means "
+                "nothing there; give its spacing in µm, or a tolerance in pixels."
+            )
 
 
 def _others(training: Sequence[Sample], judged: Sequence[Sample], where: list[str]) -> Sequence[Sample]:

@@ -21,7 +21,7 @@ from napari_anneal.samples.sample import PaintedSlice, Sample
 from napari_anneal.validation.evaluate import Segmenter
 from napari_anneal.validation.figures import LOWER_IS_BETTER
 from napari_anneal.validation.metrics import confusion_matrix, scores_from_confusion
-from napari_anneal.validation.report import ONE_SPLIT, ImageScores, Report, plain
+from napari_anneal.validation.report import ONE_SPLIT, ImageScores, Report, plain, spread
 
 __all__ = ["PAGE", "verdict_map", "write_evaluation"]
 
@@ -95,6 +95,7 @@ def write_evaluation(
         one_split=ONE_SPLIT,
         groups=len(set(report.groups)),
         rows=_rows(report, colours),
+        accuracy=spread(report.accuracy),
         controls=_control_rows(report),
         confusion=np.sum([image.confusion for image in report.images], axis=0).tolist(),
         lower=[metric for metric in report.metrics if metric in LOWER_IS_BETTER],

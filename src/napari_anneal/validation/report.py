@@ -18,7 +18,7 @@ from napari_anneal.validation.calibration import Reliability
 from napari_anneal.validation.figures import LOWER_IS_BETTER
 from napari_anneal.validation.metrics import METRICS, Scores, scores_from_confusion
 
-__all__ = ["ONE_SPLIT", "ImageScores", "LedgerNote", "Report", "plain", "quiet", "three_digits"]
+__all__ = ["ONE_SPLIT", "ImageScores", "LedgerNote", "Report", "plain", "quiet", "spread", "three_digits"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -159,6 +159,11 @@ class Report:
         return np.array([image.figure(metric) for image in self.images])
 
     @property
+    def accuracy(self) -> FloatArray:
+        """Share of painted pixels that are right, ``(images,)``; no figure of a class, and flattered by large ones."""
+        return np.array([image.scores.accuracy for image in self.images])
+
+    @property
     def worst_first(self) -> tuple[int, ...]:
         """Numbers of the images by mean Dice over the classes they have, the worst first."""
         return tuple(sorted(range(len(self.images)), key=lambda i: self.images[i].scores.mean("dice")))
@@ -203,6 +208,8 @@ class Report:
             f"mean ± standard deviation, {len(self.images)} image(s) of {groups} group(s), painted pixels only;",
             f"n/a: the class is not painted there. This is {ONE_SPLIT}: another one may differ by as much.",
         ]
+        mean, std = spread(self.accuracy)
+        notes.append(f"Pixel accuracy {three_digits(mean)} ± {three_digits(std)} over images.")
         if groups >= MIN_GROUPS:
             ends = zip(self.classes, self.interval(), strict=True)
             spans = (f"{name} {three_digits(low)}–{three_digits(high)}" for name, (low, high) in ends)
@@ -230,6 +237,7 @@ class Report:
             "mean": {m: plain(self.mean(m)) for m in self.metrics},
             "std": {m: plain(self.std(m)) for m in self.metrics},
             "interval_95": {m: [plain(ends) for ends in self.interval(m)] for m in self.metrics},
+            "accuracy": dict(zip(("mean", "std"), plain(np.array(spread(self.accuracy))), strict=True)),
             "pooled": {**{m: plain(getattr(pooled, m)) for m in METRICS}, "accuracy": pooled.accuracy},
             "controls": {
                 name: {
@@ -272,6 +280,11 @@ def quiet(function: Callable[..., Any], values: FloatArray, **options: Any) -> F
         warnings.simplefilter("ignore", RuntimeWarning)
         result: FloatArray = function(values, axis=0, **options)
     return result
+
+
+def spread(values: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation (n - 1) of what is known; ``nan`` where there is too little."""
+    return float(quiet(np.nanmean, values)), float(quiet(np.nanstd, values, ddof=1))
 
 
 def plain(values: FloatArray) -> list[float | None]:
