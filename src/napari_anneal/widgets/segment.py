@@ -16,6 +16,8 @@ from napari_anneal.widgets._layers import add_class_labels, made, remember, slic
 from napari_anneal.widgets._live import LARGEST_IN_MEMORY, Job, ModelReady, Outcome, PlaneDone, Progress
 from napari_anneal.widgets._model_choice import ModelChoice
 from napari_anneal.widgets._path_field import PathField
+from napari_anneal.widgets._rank_order import rank_order
+from napari_anneal.widgets._rank_panel import RankPanel
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -39,6 +41,10 @@ class SegmentWidget(Form):
         self.slice.clicked.connect(lambda: self.guarded(lambda: self._run(whole=False)))
         self.bar.buttons.insertWidget(0, self.slice, 2)
         self._build_folded()
+        self.ranking = RankPanel(viewer, self.guarded)
+        self.ranking.asked.connect(lambda: self.guarded(self._rank))
+        tip = "Where the model is unsure of what matters: boxes to paint in, best first"
+        self.body.addWidget(fold("What to label next", self.ranking, tip))
         self.body.addStretch()
         self._target: weakref.ref[Any] | None = None
         self._order: Job | None = None
@@ -86,6 +92,7 @@ class SegmentWidget(Form):
         self.slice.setVisible(stack)
         self.bar.start.setText("Whole stack" if stack else "Segment")
         self.slice.setEnabled(not self.job.running)
+        self.ranking.ask.setEnabled(not self.job.running)
 
     def _run(self, whole: bool) -> None:
         layer = self.image.layer
@@ -109,12 +116,29 @@ class SegmentWidget(Form):
         self.slice.setEnabled(False)
         self.launch(self._order.carry_out, self._show, "Loading the model …")
 
+    def _rank(self) -> None:
+        layer, panel = self.image.layer, self.ranking
+        order = rank_order(self.viewer, layer, bool(panel.which.currentData()), self.model.value(), panel.settings())
+        self._order = None
+        self.slice.setEnabled(False)
+        panel.ask.setEnabled(False)
+        self.launch(order.carry_out, self._show_ranking, "Looking where the model is unsure …")
+
+    def _show_ranking(self, ranking: Any) -> None:
+        self.ranking.show_ranking(ranking)
+        found = f"{len(ranking)} of {ranking.candidates} places, foreground: {', '.join(ranking.foreground)}."
+        stopped = "" if ranking.complete else "Stopped; of what had been looked at: "
+        self.bar.say(" ".join([f"{stopped}{found}", *ranking.notices]), "good" if ranking.complete else "plain")
+
     def _listen(self, events: list[Any]) -> None:
         self.guarded(lambda: self._take(events))
 
     def _take(self, events: list[Any]) -> None:
         order = self._order
-        if order is None:
+        if order is None:  # a ranking
+            last = [e for e in events if isinstance(e, Progress)]
+            if last:
+                self.bar.advance(last[-1].done, last[-1].total)
             return
         changed = False
         for event in events:
