@@ -211,7 +211,7 @@ def test_a_network_that_onnx_cannot_say_is_refused_in_one_line(model, tmp_path, 
     def fail(*_, **__):
         raise RuntimeError("no such operator\n  pages\n  of traces")
 
-    monkeypatch.setattr(torch.onnx, "export", fail)
+    monkeypatch.setattr(torch.export, "export", fail)
     with pytest.raises(InputError) as error:
         model.export(tmp_path / "model.onnx")
     assert "a unet decoder on encoder 'resnet18' cannot be converted to ONNX (no such operator)" in str(error.value)
@@ -260,6 +260,25 @@ def test_a_colour_model_leaves_with_a_colour_sample(make_model, tmp_path):
         expected = model.segment(np.moveaxis(sample["image"], 0, -1), axes="YXC").probabilities
         np.testing.assert_allclose(sample["probabilities"], expected, atol=1e-5)
     assert "red, green, blue" in (path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_model_of_neighbouring_slices_leaves_with_the_slices_as_channels(make_model, tmp_path):
+    from napari_anneal.inference import Model
+
+    model = make_model(in_channels=3)
+    model = Model(model.network, model.card.model_copy(update={"context": 3}), device="cpu")
+    path = model.export(tmp_path / "folder", "folder").path
+    with np.load(path / "sample.npz") as sample:
+        expected = model.segment(sample["image"], axes="ZYX", mode="context", probabilities=True).probabilities
+        np.testing.assert_allclose(sample["probabilities"], expected[:, 1], atol=1e-5)
+    about = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    assert about["channels"] == ["slice -1 grey", "slice +0 grey", "slice +1 grey"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_mean_of_several_looks_is_no_network(model, tmp_path, format):
+    with pytest.raises(InputError, match="is not one network; export its members one by one"):
+        model.turned.export(tmp_path / NAME[format], format)
 
 
 # A package for the BioImage Model Zoo

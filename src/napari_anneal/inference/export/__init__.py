@@ -74,7 +74,8 @@ def export_model(
     Raises
     ------
     InputError
-        An unknown format, an option of another one, missing packages, or a network that cannot be converted.
+        An unknown format, an option of another one, missing packages, an ensemble, or a network that cannot be
+        converted.
     OutputError
         The path exists or cannot be written, or what was written failed its test; nothing is left behind then.
     """
@@ -93,6 +94,7 @@ def export_model(
     if path.exists():
         raise OutputError(f"{path} already exists; choose another name or delete it first.")
     leaving = Exportable(model.network, model.card, model.bundle)
+    leaving.check()
     partial = path.with_name(f".{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

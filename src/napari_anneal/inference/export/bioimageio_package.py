@@ -111,14 +111,12 @@ def _described(leaving: Exportable, graph: OnnxGraph, about: PackageDetails, fol
     (folder / "README.md").write_text(documentation(leaving.card), encoding="utf-8")
     scale = dict(zip("yx", card.spacing or (1.0, 1.0), strict=True))
     size = spec.ParameterizedSize(min=smallest, step=graph.stride)
-    channels = {1: ["grey"], 3: ["red", "green", "blue"]}
-    names = channels.get(card.architecture.in_channels, [f"channel {k}" for k in range(card.architecture.in_channels)])
     given = spec.InputTensorDescr(
         id=spec.TensorId("image"),
         description="Grey values as they are in the file",
         axes=[
             spec.BatchAxis(),
-            spec.ChannelAxis(channel_names=names),
+            spec.ChannelAxis(channel_names=leaving.channels),
             *(spec.SpaceInputAxis(id=spec.AxisId(axis), size=size, scale=scale[axis]) for axis in "yx"),
         ],
         data=spec.IntervalOrRatioDataDescr(type="float32"),

@@ -12,7 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from napari_anneal.errors import InputError
 from napari_anneal.models import BundleCard
+from napari_anneal.models.architecture import empty_network
 from napari_anneal.models.bundle import bundle_hash, example_input, read_example
 from napari_anneal.models.lineage import weights_digest
 from napari_anneal.samples.normalisation import (
@@ -50,6 +52,30 @@ class Exportable:
         """SHA-256 that identifies the bundle, as *open gold* writes it in its ledger; ``None`` without a bundle."""
         return None if self.bundle is None else bundle_hash(self.bundle)
 
+    @property
+    def channels(self) -> list[str]:
+        """What the input channels hold, in order."""
+        context = self.card.context
+        count = self.card.architecture.in_channels // context
+        colours = {1: ["grey"], 3: ["red", "green", "blue"]}.get(count, [f"channel {k}" for k in range(count)])
+        if context == 1:
+            return colours
+        return [f"slice {z:+d} {colour}" for z in range(-(context // 2), context // 2 + 1) for colour in colours]
+
+    def check(self) -> None:
+        """Refuse what is not one network.
+
+        Raises
+        ------
+        InputError
+            A mean over several networks, or over flips and turns.
+        """
+        expected = empty_network(self.card.architecture).state_dict()
+        if set(self.network.state_dict()) != set(expected):
+            raise InputError(
+                "a mean of several models, or over flips and turns, is not one network; export its members one by one."
+            )
+
     @cached_property
     def smallest(self) -> int:
         """Smallest side (px), a power of two times the stride, of a square image that the network can compute.
@@ -83,9 +109,15 @@ class Exportable:
         """Probabilities float32 ``(K, Y, X)`` of grey values ``(C, Y, X)``, by the code that segments here."""
         from napari_anneal.inference.model import Model
 
-        grey = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
-        found = Model(self.copy(), self.card, device="cpu").segment(grey, axes="YXC"[: grey.ndim], tile=None)
-        return np.asarray(found.probabilities)
+        model, context = Model(self.copy(), self.card, device="cpu"), self.card.context
+        slices = image.reshape(context, -1, *image.shape[1:])
+        volume = slices[:, 0] if slices.shape[1] == 1 else np.moveaxis(slices, 1, -1)
+        axes = "ZYXC"[: volume.ndim]
+        if context == 1:
+            found = model.segment(volume[0], axes=axes[1:], tile=None, probabilities=True)
+            return np.asarray(found.probabilities)
+        found = model.segment(volume, axes=axes, tile=None, mode="context", probabilities=True)
+        return np.asarray(found.probabilities[:, context // 2])
 
     def sample(self, smallest: int) -> npt.NDArray[np.float32]:
         """Standardised float32 ``(1, C, Y, X)``: the sample of the bundle, reflected up to ``smallest`` px a side.

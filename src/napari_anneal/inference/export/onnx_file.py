@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ OPSET = 18
 TOLERANCE = 1e-4
 # Sides in strides (or smallest sides) of what is traced, and of what the file must give the same output for.
 TRACED, TRIED = (2, 4, 6), ((1, 1, 1), (2, 3, 5))
+# What the tracer calls a free size.
+SYMBOL = re.compile(r"\bs\d+\b")
 # The largest factor the exporter is told that a side may have; it must be told one.
 MOST = 4096
 
@@ -124,7 +127,22 @@ def _converted(
     assert program is not None
     converted = program.model_proto
     _forget_the_machine(converted)
+    _name_axes(converted.graph)
     return converted
+
+
+def _name_axes(graph: Any) -> None:
+    """Give the free sizes, which the tracer numbers, the names that a person understands: ``8*height``."""
+    sizes = graph.input[0].type.tensor_type.shape.dim
+    names = {}
+    for size, name in zip((sizes[0], sizes[2], sizes[3]), ("batch", "height", "width"), strict=True):
+        symbol = SYMBOL.search(size.dim_param)
+        if symbol:
+            names[symbol[0]] = name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_param = SYMBOL.sub(lambda symbol: names.get(symbol[0], symbol[0]), size.dim_param)
 
 
 def _forget_the_machine(converted: Any) -> None:
@@ -161,6 +179,7 @@ def _about(model: Exportable, raw: bool, softmax: bool, smallest: int) -> dict[s
         "colours": json.dumps(card.colours),
         "spacing": json.dumps(card.spacing),
         "temperature": json.dumps(card.temperature),
+        "channels": json.dumps(model.channels),
         "normalisation": NORMALISATION_IN_WORDS,
         "normalisation_in_graph": json.dumps(raw),
         "softmax_in_graph": json.dumps(softmax),
