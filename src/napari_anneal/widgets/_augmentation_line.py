@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy import compat
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from napari_anneal.errors import InputError
@@ -44,12 +45,14 @@ class AugmentationLine(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._session = session_augmentation()
+        self.text = ""
         self.says = QLabel()
         self.says.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.look = QPushButton("Preview …")
         self.look.setToolTip("Open Augmentation preview with this recipe; what is changed there holds here at once.")
         self.look.clicked.connect(self.looked_at)
-        self.reset = QPushButton("Default")
+        self.reset = QPushButton("↺")
+        self.reset.setFixedWidth(28)
         self.reset.setToolTip("Go back to the default recipe: a gentle one for isotropic samples.")
         self.reset.clicked.connect(self._session.reset)
         row = QHBoxLayout(self)
@@ -75,9 +78,20 @@ class AugmentationLine(QWidget):
         recipe: Any = self._session.recipe
         count = len(recipe.active)
         kinds = " + ".join(KINDS[kind][1] if kind in KINDS else kind for kind in recipe.kinds)
-        self.says.setText(f"{kinds}: {count} transform{'s' * (count != 1)}" if count else "none")
-        self.says.setToolTip(f"{self.tip}\n\n{', '.join(map(words, recipe.active))}" if count else self.tip)
+        self.text = f"{count} transform{'s' * (count != 1)}, {kinds}" if count else "none"
+        said = f"{self.text}: {', '.join(map(words, recipe.active))}.\n\n" if count else ""
+        self.says.setToolTip(f"{said}{self.tip}")
         self.reset.setVisible(recipe != type(recipe)())
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Shorten the text to the room there is."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = max(self.says.width(), 60)
+        self.says.setText(self.says.fontMetrics().elidedText(self.text, Qt.TextElideMode.ElideRight, room))
 
 
 def open_preview(viewer: napari.viewer.Viewer, pairs: Sequence[Pair]) -> None:
