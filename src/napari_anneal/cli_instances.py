@@ -6,8 +6,9 @@ with several settings on one segmentation. With ``--model`` it segments first.
 
 from __future__ import annotations
 
-import math
 import sys
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +59,7 @@ def instances(
 ) -> None:
     """Divide a segmentation into grains or objects, numbered from 1, with a table of them."""
     from napari_anneal.inference.instances import InstanceRecipe, instances_to_file
+    from napari_anneal.inference.output import check_place
     from napari_anneal.samples.reading import read_image
     from napari_anneal.synthesis.recipe_file import change_settings
 
@@ -66,32 +68,34 @@ def instances(
     recipe = InstanceRecipe(**change_settings(asked, settings or []))
     if table is not None and table.suffix.lower() not in (".csv", ".json"):
         refuse(f"--table {table} must end in .csv or .json.")
+    # Before the image is segmented, which may take hours.
+    check_place(out, overwrite, image)
     options: dict[str, Any] = {}
-    if model is None:
-        source, axes, spacing = read_image(image, as_labels=True)
-        if "C" in axes:
-            refuse(f"{image} is a colour image, not labels or probabilities; segment it first, with --model.")
-        if of is not None:
-            if not of.isdigit():
-                refuse(f"--class {of} is no label; give its number, or a model with --model.")
-            options["value"] = int(of)
-    else:
-        source, axes, spacing, options = _segmented(model, image, mode, kind, of)
-    if spacing_um is not None:
-        spacing = (spacing_um,) * len(axes)
-    grey = intensity or (image if model is not None else None)
-    if grey is not None:
-        values, grey_axes, _ = read_image(grey)
-        if "C" not in grey_axes:
-            options["intensity"] = values
-        elif intensity is not None:
-            refuse(f"--intensity {grey} is a colour image; give a grey one.")
-    if spacing is None:
-        print("no pixel size is known, so nothing is told in µm; give --spacing-um.", file=sys.stderr)
-    with progress_bar("dividing") as advance:
-        found = instances_to_file(
-            source, out, recipe, overwrite=overwrite, source_path=image, spacing=spacing, progress=advance, **options
-        )
+    with _scratch(out, model is not None) as scratch:
+        if model is None:
+            source, axes, spacing = read_image(image, as_labels=True)
+            if "C" in axes:
+                refuse(f"{image} is a colour image, not labels or probabilities; segment it first, with --model.")
+            if of is not None:
+                if not of.isdigit():
+                    refuse(f"--class {of} is no label; give its number, or a model with --model.")
+                options["value"] = int(of)
+        else:
+            source, axes, spacing, options = _segmented(model, image, mode, kind, of, Path(scratch))
+        if spacing_um is not None:
+            spacing = (spacing_um,) * len(axes)
+        grey = intensity or (image if model is not None else None)
+        if grey is not None:
+            values, grey_axes, _ = read_image(grey)
+            if "C" not in grey_axes:
+                options["intensity"] = values
+            elif intensity is not None:
+                refuse(f"--intensity {grey} is a colour image; give a grey one.")
+        if spacing is None:
+            print("no pixel size is known, so nothing is told in µm; give --spacing-um.", file=sys.stderr)
+        with progress_bar("dividing") as advance:
+            options |= {"spacing": spacing, "progress": advance}
+            found = instances_to_file(source, out, recipe, overwrite=overwrite, source_path=image, **options)
     assert found is not None
     result: dict[str, Any] = {"labels": str(found.path), "instances": found.count, "shape": list(found.labels.shape)}
     text = f"{found.count} instances written to {found.path}"
@@ -101,26 +105,35 @@ def instances(
     answer(json_, result, text)
 
 
+def _scratch(out: Path, needed: bool) -> AbstractContextManager[str]:
+    """A folder beside the result, which has the room that probabilities of a volume need."""
+    if not needed:
+        return nullcontext("")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        refuse(f"{out} cannot be written ({error.strerror}); check the folder and its permissions.")
+
+
 def _segmented(
-    model: str, image: Path, mode: str, kind: str, of: str | None
+    model: str, image: Path, mode: str, kind: str, of: str | None, scratch: Path
 ) -> tuple[Any, str, tuple[float, ...] | None, dict[str, Any]]:
-    """Probabilities of the class to divide, their axes and spacing, and what the instances are."""
+    """Probabilities of the class to divide, on the disk, their axes and spacing, and what the instances are."""
     from napari_anneal.inference import load_model
+    from napari_anneal.inference.instances.channel import Channel
     from napari_anneal.inference.segmentation import class_to_divide
-    from napari_anneal.samples.reading import read_image
-    from napari_anneal.synthesis.memory import refuse_more_memory
 
     loaded = load_model(model)
     k = class_to_divide(loaded.classes, kind, of)
-    array, axes, _ = read_image(image)
-    voxels = math.prod(n for n, axis in zip(array.shape, axes, strict=True) if axis != "C")
-    refuse_more_memory(
-        4 * len(loaded.classes) * voxels,
-        f"the probabilities of {image.name}",
-        "segment first, and instances on the labels that it writes",
-    )
     with progress_bar("segmenting") as advance:
-        result = loaded.segment(image, mode=mode, probabilities=True, progress=advance)
-    assert result.probabilities is not None
+        result = loaded.segment(
+            image,
+            out=scratch / "labels.zarr",
+            mode=mode,
+            progress=advance,
+            probabilities_out=scratch / "probabilities.zarr",
+        )
     name = loaded.classes[k] if kind == "objects" else loaded.classes[1 - k] if len(loaded.classes) == 2 else ""
-    return result.probabilities[k], "ZYX"[-result.labels.ndim :], result.spacing, {"class_name": name}
+    source = Channel(result.probabilities, k)
+    return source, "ZYX"[-len(source.shape) :], result.spacing, {"class_name": name}

@@ -127,12 +127,19 @@ def test_the_command_segments_first_with_a_model(tmp_path, make_model):
     assert rows == expected.table.rows()
 
 
-def test_the_command_refuses_probabilities_that_do_not_fit_into_memory(tmp_path, make_model, monkeypatch):
-    monkeypatch.setattr("napari_anneal.synthesis.memory.free_memory", lambda: 1000)
-    tifffile.imwrite(tmp_path / "image.tif", WALLS)
-    bundle = make_model(n_classes=2).save(tmp_path / "bundle")
-    done = run("instances", tmp_path / "image.tif", tmp_path / "a.tif", "--model", bundle, "--class", "class 1")
-    assert "segment first, and instances on the labels" in str(done.exception)
+def test_probabilities_on_the_disk_are_divided_where_they_are(tmp_path, make_model):
+    volume = np.random.default_rng(1).random((5, 48, 40)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "stack.tif", volume)
+    model = make_model(n_classes=2)
+    recipe = InstanceRecipe(kind="objects", split=False)
+    held = model.segment(volume, probabilities=True).instances(recipe, of="class 2")
+    stored = model.segment(volume, probabilities_out=tmp_path / "p.ome.zarr").instances(recipe, of="class 2")
+    np.testing.assert_array_equal(held.labels, stored.labels)
+    done = run("instances", tmp_path / "stack.tif", tmp_path / "a" / "out.tif", "--model", model.save(tmp_path / "b"),
+               "--kind", "objects", "--class", "class 2", "--set", "split=false")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a" / "out.tif"), held.labels)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["out.tif"]
 
 
 @pytest.mark.parametrize(

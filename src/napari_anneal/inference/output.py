@@ -23,7 +23,7 @@ from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.journal import Journal, block_digest
 from napari_anneal.samples.placing import disk_is_full, put_in_place, remove
 
-__all__ = ["LabelSink", "LabelVolume", "LabelWriter", "open_sink"]
+__all__ = ["LabelSink", "LabelVolume", "LabelWriter", "check_place", "open_sink"]
 
 _FORMATS = {
     ".ome.zarr": "zarr",
@@ -199,6 +199,12 @@ class LabelSink:
 
 
 def open_sink(out: str | Path, volume: LabelVolume, overwrite: bool, source: Path | None) -> LabelSink:
+    """Where a result goes, checked before anything is computed; see `check_place` for what is refused."""
+    check_place(out, overwrite, source)
+    return LabelSink(Path(out), volume, overwrite)
+
+
+def check_place(out: str | Path, overwrite: bool, source: Path | None) -> None:
     """Check where a result is to go, before anything is computed.
 
     Raises
@@ -226,7 +232,6 @@ def open_sink(out: str | Path, volume: LabelVolume, overwrite: bool, source: Pat
             raise OutputError(
                 f"{path} exists and is not a result of this kind, so it is not replaced; choose another name."
             )
-    return LabelSink(path, volume, overwrite)
 
 
 @contextmanager

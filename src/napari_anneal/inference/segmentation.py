@@ -87,6 +87,7 @@ class Segmentation:
             The class is not there or not said, the run was cancelled, or see `find_instances`.
         """
         from napari_anneal.inference.instances import InstanceRecipe, find_instances
+        from napari_anneal.inference.instances.channel import Channel
 
         recipe = recipe or InstanceRecipe()
         if not self.complete:
@@ -97,7 +98,7 @@ class Segmentation:
             given["class_name"] = self.classes[k]
         elif len(self.classes) == 2:
             given["class_name"] = self.classes[1 - k]
-        source = self.labels if self.probabilities is None else self.probabilities[k]
+        source = self.labels if self.probabilities is None else Channel(self.probabilities, k)
         value = k + 1 if self.probabilities is None else None
         return find_instances(source, recipe, value=value, **(given | options))
 

@@ -18,6 +18,7 @@ from napari_anneal.inference.blocks import Block, BlockPlan
 from napari_anneal.inference.instances.basins import BlockRegions, basins_of_block
 from napari_anneal.inference.instances.blocks import Volume, block_shape, framed, grown, named, within
 from napari_anneal.inference.instances.components import components_of_block
+from napari_anneal.inference.instances.gathering import RegionGraph
 from napari_anneal.inference.instances.landscape import Landscape
 from napari_anneal.inference.instances.lines import crests
 from napari_anneal.inference.instances.linking import SliceLinks
@@ -25,7 +26,6 @@ from napari_anneal.inference.instances.measures import Measures
 from napari_anneal.inference.instances.merging import numbers_of_instances
 from napari_anneal.inference.instances.neighbours import forward_steps
 from napari_anneal.inference.instances.recipe import InstanceRecipe
-from napari_anneal.inference.instances.regions import Edges, Regions
 from napari_anneal.inference.instances.result import Instances
 from napari_anneal.inference.instances.seams import Seams
 from napari_anneal.inference.instances.seeds import Seeds
@@ -176,23 +176,21 @@ class _Finder:
     def _regions(self) -> tuple[npt.NDArray[np.int64], list[int]]:
         """Find the regions of every block, write their numbers within the block, and say which instance each is."""
         seams = Seams(self.volume.shape, self.steps)
-        regions, edges, offsets, count = [], [], [], 0
+        seeded = self.seeds is not None
+        graph, offsets, layer = RegionGraph(self.landscape.depth, seeded), [], 0
         for block, (found, heights) in self._each(self._regions_of):
+            if block.start[0] != layer:
+                graph.close_layer(seams.reachable())
+                layer = block.start[0]
             self._write(block, found.labels)
-            offsets.append(count)
-            inner = found.edges
-            edges.append(Edges(inner.a + count, inner.b + count, inner.weight, inner.tie))
-            edges.append(seams.edges(block, found.labels, count, heights))
-            regions.append(found.regions)
-            count += len(found.regions)
+            offsets.append(graph.add(found))
+            graph.link(seams.edges(block, found.labels, offsets[-1], heights))
             self._step()
         pixel = math.prod((self.spacing or (1.0,))[1 if self.recipe.slices else 0 :])
         least = max(self.recipe.min_size, math.ceil((self.recipe.min_size_um or 0.0) / pixel))
         numbers = numbers_of_instances(
-            Regions.together(regions),
-            Edges.together(edges),
-            depth=self.landscape.depth,
-            seeded=self.seeds is not None,
+            graph,
+            seeded=seeded,
             min_size=least,
             fills=self.recipe.kind == "boundaries",
         )

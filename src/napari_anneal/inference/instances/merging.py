@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from napari_anneal.inference.instances.regions import Edges, Regions, join
+from napari_anneal.inference.instances.gathering import RegionGraph, roots_of
 from napari_anneal.synthesis.compiled import compiled
 from napari_anneal.synthesis.statistics.flooding import root
 
@@ -14,17 +14,13 @@ __all__ = ["numbers_of_instances"]
 Ints = npt.NDArray[np.int64]
 
 
-def numbers_of_instances(
-    regions: Regions, edges: Edges, *, depth: int, seeded: bool, min_size: int, fills: bool
-) -> Ints:
+def numbers_of_instances(graph: RegionGraph, *, seeded: bool, min_size: int, fills: bool) -> Ints:
     """Instance of every region, 1, 2 … in the order of their first pixels (user's seeds: their own numbers); 0: none.
 
     Parameters
     ----------
-    regions, edges
-        Of all blocks.
-    depth
-        Seed depth, in units of height.
+    graph
+        With all blocks and the edges between them.
     seeded
         Regions grow from the user's seeds: those that reach none are no instances.
     min_size
@@ -32,23 +28,22 @@ def numbers_of_instances(
     fills
         Small ones join the neighbour behind their lowest pass, so that instances fill the image; else they are removed.
     """
-    count = len(regions)
-    floor, size, first, seed = (v.copy() for v in (regions.floor, regions.size, regions.first, regions.seed))
-    parent, kept = np.empty(count, np.int64), np.zeros(len(edges), bool)
-    ordered = edges.ordered()
-    is_open = np.zeros(count, bool)
-    join(ordered.a, ordered.b, ordered.weight, floor, size, first, seed, is_open, depth, seeded, parent, kept)
+    graph.close_layer(np.zeros(0, np.int64))
+    regions, edges = graph.regions, graph.edges
+    size, first = regions.size.copy(), regions.first.copy()
+    parent = np.arange(len(regions))
     if seeded:
-        return seed[_roots(parent)]
+        return regions.seed[graph.owner]
     if fills:
-        _join_small(ordered.a[kept], ordered.b[kept], size, first, min_size, parent)
-    roots = _roots(parent)
-    own = np.flatnonzero(roots == np.arange(count))
+        # What is left are the edges of the spanning forest between deep regions, lowest first.
+        _join_small(edges.a, edges.b, size, first, min_size, parent)
+    roots = roots_of(parent)
+    own = np.flatnonzero(roots == np.arange(len(roots)))
     own = own[size[own] >= min_size] if not fills else own
     own = own[np.argsort(first[own], kind="stable")]
-    number = np.zeros(count, np.int64)
+    number = np.zeros(len(roots), np.int64)
     number[own] = np.arange(1, len(own) + 1)
-    return number[roots]
+    return number[roots[graph.owner]]
 
 
 @compiled
@@ -61,12 +56,3 @@ def _join_small(a: Ints, b: Ints, size: Ints, first: Ints, min_size: int, parent
                 p, q = q, p
             parent[q] = p
             size[p] += size[q]
-
-
-@compiled
-def _roots(parent: Ints) -> Ints:
-    """Representative of every region."""
-    out = np.empty(len(parent), np.int64)
-    for k in range(len(parent)):
-        out[k] = root(parent, k)
-    return out

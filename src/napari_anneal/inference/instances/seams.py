@@ -76,6 +76,11 @@ class Seams:
         _across(labels, offset, around, heights, jumps, place, fields)
         return Edges(*fields).first_of_each_pair()
 
+    def reachable(self) -> Ints:
+        """Regions (from 0) at the last plane of the layer of blocks that was just finished."""
+        found = np.unique(self._next_plane)
+        return found[found > 0] - 1
+
 
 def _in_volume(face: Labels, offset: int) -> Ints:
     """Numbers of a block's regions as those of the volume, from 1."""
