@@ -134,3 +134,22 @@ def test_a_gold_file_of_before_the_ledger_told_of_locking_still_locks(folder):
         (folder / name).unlink()
     (folder / GOLD_FILE).write_text(json.dumps(told))
     assert [is_locked(s) for s in read_samples(folder)] == [False, False, True, True]
+
+
+def test_a_gold_image_under_another_name_and_group_is_still_locked(folder):
+    for kind in ("images", "labels"):
+        (folder / kind / "s2.tif").rename(folder / kind / "harmless.tif")
+    (folder / "groups.csv").write_text("image,group\ns0,g0\ns1,g0\nharmless,g7\ns3,g1\n")
+    assert {s.name for s in read_samples(folder) if is_locked(s)} == {"harmless", "s3"}
+    (folder / "images" / "harmless.tif").unlink()
+    (folder / "labels" / "harmless.tif").unlink()
+    (folder / "groups.csv").write_text("image,group\ns0,g0\ns1,g0\ns3,g1\n")
+    assert {s.name for s in read_samples(folder) if is_locked(s)} == {"s3"}
+
+
+def test_no_pixel_is_hashed_while_nothing_was_opened_renamed_or_released(folder, monkeypatch):
+    def never(sample):
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr("napari_anneal.samples.gold_folder.image_fingerprint", never)
+    assert [is_locked(s) for s in read_samples(folder)] == [False, False, True, True]

@@ -73,6 +73,8 @@ def locked_as(sample: Sample, folder: str | Path) -> Sample:
 def lock_gold(folder: str | Path, samples: Iterable[Sample]) -> list[Sample]:
     """The samples of a folder: those locked that its ``gold.json`` names, those marked that were opened as gold before.
 
+    A gold image that was given another name is known by its pixels.
+
     Raises
     ------
     InputError
@@ -86,12 +88,18 @@ def lock_gold(folder: str | Path, samples: Iterable[Sample]) -> list[Sample]:
     _refuse_contradiction(Path(folder), gold, entries)
     if gold is None and not entries:
         return list(samples)
+    samples = list(samples)
+    names = {sample.name for sample in samples}
+    by_name = gold.samples if gold is not None else {}
+    renamed = {digest for name, digest in by_name.items() if name not in names}
+    # Pixels of large volumes are read only where they can tell something.
+    look = bool(renamed) or any(e.record.get("event") in ("opened", "released") for e in entries)
     state = LedgerState.of(Path(folder) / LEDGER_FILE, entries)
     found = []
     for sample in samples:
-        is_gold = gold is not None and gold.covers(sample)
-        known = gold.samples.get(sample.name, "") if gold is not None else ""
-        marked = sample.changed(mark=gold_mark(entries, [known or image_fingerprint(sample)]))
+        known = by_name.get(sample.name) or (image_fingerprint(sample) if look else "")
+        marked = sample.changed(mark=gold_mark(entries, [known]))
+        is_gold = gold is not None and (gold.covers(sample) or known in renamed)
         found.append(lock(marked, Seal(known, state)) if is_gold else marked)
     return found
 
