@@ -148,8 +148,7 @@ def test_an_edit_paint_and_another_slice_are_shown_by_themselves(viewer, form, q
     assert cells(form)[1].std() < 0.8 * first.std()
     assert not cells(form, LABELS)[0].any()
     labels.data_setitem((np.array([1]), np.array([2]), np.array([2])), 3)
-    drawn(form, qtbot)
-    assert (cells(form, LABELS)[0] == 3).sum() == 1
+    qtbot.waitUntil(lambda: (cells(form, LABELS)[0] == 3).sum() == 1, timeout=20_000)
     viewer.dims.set_current_step(0, 2)
     drawn(form, qtbot)
     assert not np.array_equal(cells(form)[0], before)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy import compat
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QWidget
 
 from napari_anneal.errors import InputError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AugmentationWidget"]
 
+# A stroke is followed when it pauses: the cell is looked for in the whole image again.
+STROKE_MS = 300
 # Events of a Labels layer after which the cell is another one.
 PAINT_EVENTS = ("paint", "data", "labels_update")
 
@@ -67,6 +69,10 @@ class AugmentationWidget(Form):
         self.grid = GridLayers(viewer)
         self.drawing = LiveGrid(self, self._order, self.guarded)
         self._paint, self._followed = 0, []
+        self._stroke = QTimer(self)
+        self._stroke.setSingleShot(True)
+        self._stroke.setInterval(STROKE_MS)
+        self._stroke.timeout.connect(self._redraw)
         self._setting = False
         self._place: dict[str, Any] = {}
         self._connect()
@@ -302,7 +308,7 @@ class AugmentationWidget(Form):
     def _on_pixels(self, event: Any = None) -> None:
         if compat.isalive(self):
             self._paint += 1
-            self._redraw()
+            self._stroke.start()
 
     def _on_slice(self, event: Any = None) -> None:
         layer = self.image.layer if compat.isalive(self) else None
