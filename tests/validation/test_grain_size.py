@@ -239,6 +239,18 @@ def test_without_a_pixel_size_there_are_pixels_only_and_asking_for_more_is_answe
             getattr(size, name)
 
 
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_stack_thinner_than_a_step_is_measured_along_the_steps_it_has(slices):
+    columns = voronoi(0, (120, 120), 12)
+    stack = np.repeat(columns[None], slices, axis=0)
+    size, plane = grain_size(stack, 1.0, boundary=None), grain_size(columns, 1.0, boundary=None)
+    assert math.isfinite(size.g)
+    # Lines that rise through columns cross fewer boundaries the steeper they are, none along them.
+    assert 0.95 < size.intercept.value / plane.intercept.value < 1.8
+    drawn = np.where(np.arange(slices)[:, None, None] >= 0, np.where(columns == np.roll(columns, 1), 1, 2), 0)
+    assert math.isfinite(grain_size(drawn, 1.0, boundary=2).intercept.value)
+
+
 def test_few_grains_have_no_interval_and_a_note_says_so():
     size = grain_size(voronoi(1, (60, 60), 22))
     assert math.isnan(size.intercept.half_width)

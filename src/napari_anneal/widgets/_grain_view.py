@@ -22,8 +22,6 @@ __all__ = ["GrainView", "headline"]
 
 HEIGHT = 170
 NUMBER, AREA, FIT = "#56b4e9", "#e69f00", "#b0b8c0"
-# Fewer grains in more bars are noise.
-FEWEST_BARS, MOST_BARS = 8, 24
 
 
 def headline(size: GrainSize) -> str:
@@ -98,15 +96,14 @@ class GrainView(QWidget):
         if not math.isfinite(median):
             return
         unit, pixel = ("px", 1.0) if size.spacing_um is None else ("µm", size.pixel_um)
-        bars = int(np.clip(1.3 * math.sqrt(len(size.diameter)), FEWEST_BARS, MOST_BARS))
-        edges, shares = size.histogram(bars)
-        _, area = size.histogram(bars, "area")
+        edges, shares = size.histogram()
+        _, area = size.histogram(weighted_by="area")
         at = edges * pixel
         plot.addItem(pyqtgraph.BarGraphItem(x0=at[:-1], x1=at[1:], height=100 * shares, brush=NUMBER, pen="#0003"))
         plot.plot((at[:-1] + at[1:]) / 2, 100 * area, pen=pyqtgraph.mkPen(AREA, width=2))
         if sigma > 0:
             x = np.linspace(edges[-1] / 400, edges[-1], 200)
-            density = np.exp(-((np.log(x / median) / sigma) ** 2) / 2) / (x * sigma * math.sqrt(2 * math.pi))
+            density = size.log_normal_density(x)
             pen = pyqtgraph.mkPen(FIT, width=2, style=Qt.PenStyle.DashLine)
             plot.plot(x * pixel, 100 * density * (edges[1] - edges[0]), pen=pen)
         plot.setLabel("bottom", f"equivalent diameter ({unit})")

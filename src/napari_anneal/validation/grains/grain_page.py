@@ -27,10 +27,8 @@ KIND_COLOURS = {"crossing": "#0072b2", "tangent": "#cc79a7", "triple point": "#d
 LINE_COLOUR = "#e69f00"
 NUMBER, AREA, FIT = "#0072b2", "#e69f00", "#8a96a3"
 GRAIN, GAP, UNKNOWN = 235, 90, 160
-# Wide enough to see every mark.
-SIDE_PX, MARK_PX = 1000, 3
-# Fewer grains in more bars are noise.
-FEWEST_BARS, MOST_BARS = 8, 24
+# Wide enough to see every mark; a larger section is thinned out.
+SIDE_PX, LARGEST_PX, MARK_PX = 1000, 2000, 3
 
 
 def write_grain_size(
@@ -128,9 +126,8 @@ def _histogram(size: GrainSize, unit: str, pixel: float) -> Markup | None:
     median, sigma = size.log_normal
     if not math.isfinite(median):
         return None
-    bars = _bars(size)
-    edges, shares = size.histogram(bars)
-    _, area = size.histogram(bars, "area")
+    edges, shares = size.histogram()
+    _, area = size.histogram(weighted_by="area")
     area_name = "share of the area" if size.ndim == 2 else "share of the volume"
     curves = [
         Curve("share of the grains", _steps(edges * pixel, 100 * shares), NUMBER),
@@ -138,8 +135,7 @@ def _histogram(size: GrainSize, unit: str, pixel: float) -> Markup | None:
     ]
     if sigma > 0:
         x = np.linspace(edges[-1] / 400, edges[-1], 200)
-        density = np.exp(-((np.log(x / median) / sigma) ** 2) / 2) / (x * sigma * math.sqrt(2 * math.pi))
-        share = 100 * density * (edges[1] - edges[0])
+        share = 100 * size.log_normal_density(x) * (edges[1] - edges[0])
         curves.append(
             Curve("log-normal fit", list(zip((x * pixel).tolist(), share.tolist(), strict=True)), FIT, dashed=True)
         )
@@ -153,14 +149,10 @@ def _aspect(size: GrainSize) -> Markup | None:
     """Shares of grains by aspect ratio; ``None`` without a whole grain."""
     if not len(size.diameter):
         return None
-    edges, shares = size.aspect_histogram(_bars(size))
+    edges, shares = size.aspect_histogram()
     curve = Curve("share of the grains", _steps(edges, 100 * shares), NUMBER)
     mark = (size.aspect_ratio, "mean")
     return chart([curve], title="Grains by aspect ratio (%)", x_label="long over short axis", whole_x=False, mark=mark)
-
-
-def _bars(size: GrainSize) -> int:
-    return int(np.clip(1.3 * math.sqrt(len(size.diameter)), FEWEST_BARS, MOST_BARS))
 
 
 def _fit(size: GrainSize, unit: str, pixel: float) -> str:
@@ -184,8 +176,10 @@ def _section(count: HandCount) -> dict[str, Any]:
 def _drawn(count: HandCount) -> npt.NDArray[np.uint8]:
     """Boundaries dark on light grains, test lines and marks in colour, uint8 ``(H, W, 3)``."""
     grains = count.grains
+    thin = -(-max(grains.shape) // LARGEST_PX)
     zoom = max(1, SIDE_PX // max(grains.shape))
-    large = np.kron(grains, np.ones((zoom, zoom), dtype=np.int32))
+    large = np.kron(grains[::thin, ::thin], np.ones((zoom, zoom), dtype=np.int32))
+    scale = zoom / thin
     edge = np.zeros(large.shape, dtype=bool)
     edge[:, :-1] |= large[:, :-1] != large[:, 1:]
     edge[:-1] |= large[:-1] != large[1:]
@@ -194,18 +188,18 @@ def _drawn(count: HandCount) -> npt.NDArray[np.uint8]:
     for line in count.lines:
         points = np.concatenate([line.points, line.points[:1]]) if line.closed else line.points
         run = np.concatenate([[0.0], np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()])
-        at = np.linspace(0, run[-1], int(run[-1] * zoom * 2) + 2)
-        _paint(picture, np.column_stack([np.interp(at, run, points[:, a]) for a in (0, 1)]), zoom, LINE_COLOUR, 0)
+        at = np.linspace(0, run[-1], int(run[-1] * scale * 2) + 2)
+        _paint(picture, np.column_stack([np.interp(at, run, points[:, a]) for a in (0, 1)]), scale, LINE_COLOUR, 0)
     for kind, colour in KIND_COLOURS.items():
         chosen = [k == kind for k in count.kinds]
         if any(chosen):
-            _paint(picture, count.places[chosen], zoom, colour, MARK_PX)
+            _paint(picture, count.places[chosen], scale, colour, MARK_PX)
     return picture
 
 
-def _paint(picture: npt.NDArray[np.uint8], places: npt.NDArray[Any], zoom: int, colour: str, half: int) -> None:
+def _paint(picture: npt.NDArray[np.uint8], places: npt.NDArray[Any], scale: float, colour: str, half: int) -> None:
     """Squares of ``2 half + 1`` pixels at places in pixels of the section."""
-    centre = np.floor((places + 0.5) * zoom).astype(np.int64)
+    centre = np.floor((places + 0.5) * scale).astype(np.int64)
     for dy in range(-half, half + 1):
         for dx in range(-half, half + 1):
             y, x = (np.clip(centre[:, a] + d, 0, picture.shape[a] - 1) for a, d in ((0, dy), (1, dx)))

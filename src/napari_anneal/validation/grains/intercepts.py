@@ -107,12 +107,18 @@ class Crossings:
         return np.asarray(_ratio(self.changes.sum(0), self.covered.sum(0)) * self.losses.factor, dtype=np.float64)
 
     def mean_per_length(self) -> float:
-        """Crossings per length, averaged over directions, of all fields together."""
-        return float(self.weight @ self.per_length())
+        """Crossings per length, averaged over the directions that have steps, of all fields together."""
+        return float(self._averaged(self.per_length()[None])[0])
 
     def each_per_length(self) -> FloatArray:
         """Crossings per length, averaged over directions, of every field ``(F,)``; ``nan`` where one has no line."""
-        return np.asarray(_ratio(self.changes, self.covered) @ (self.weight * self.losses.factor), dtype=np.float64)
+        return self._averaged(_ratio(self.changes, self.covered) * self.losses.factor)
+
+    def _averaged(self, per_length: FloatArray) -> FloatArray:
+        """Mean over directions ``(F,)``; a field thinner than a step (a stack of two slices) has none along it."""
+        known = np.isfinite(per_length)
+        total = np.where(known, per_length, 0.0) @ self.weight
+        return np.asarray(_ratio(total, known @ self.weight), dtype=np.float64)
 
     @property
     def counted(self) -> int:
@@ -122,8 +128,8 @@ class Crossings:
     @property
     def unseen_share(self) -> float:
         """Share of the crossings per length that no step saw, 0 for large grains."""
-        seen = float(self.weight @ _ratio(self.changes.sum(0), self.covered.sum(0)))
-        return 1 - seen / self.mean_per_length()
+        seen = self._averaged(_ratio(self.changes.sum(0), self.covered.sum(0))[None])[0]
+        return float(1 - seen / self.mean_per_length())
 
 
 def line_crossings(

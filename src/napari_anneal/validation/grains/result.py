@@ -17,6 +17,7 @@ from napari_anneal.validation.grains.hand_count import HandCount
 __all__ = ["Estimate", "GrainSize"]
 
 FloatArray = npt.NDArray[np.float64]
+FEWEST_BARS, MOST_BARS = 8, 24
 
 
 @dataclass(frozen=True)
@@ -182,25 +183,35 @@ class GrainSize:
         middle = float(self.grain_weight @ logs)
         return math.exp(middle), math.sqrt(float(self.grain_weight @ (logs - middle) ** 2))
 
+    def log_normal_density(self, diameter: FloatArray) -> FloatArray:
+        """Density per px of that log-normal at diameters above 0, px."""
+        median, sigma = self.log_normal
+        z = np.log(diameter / median) / sigma
+        return np.asarray(np.exp(-(z**2) / 2) / (diameter * sigma * math.sqrt(2 * math.pi)), dtype=np.float64)
+
     def histogram(
-        self, bins: int = 20, weighted_by: Literal["number", "area"] = "number"
+        self, bins: int | None = None, weighted_by: Literal["number", "area"] = "number"
     ) -> tuple[FloatArray, FloatArray]:
         """Share of grains by diameter: edges ``(bins + 1,)`` in px, shares ``(bins,)`` that sum to 1.
+
+        ``bins=None``: 8 to 24, by the number of grains; fewer grains in more bins are noise.
 
         ``weighted_by="area"`` (volume in 3D): the share of the area that grains of such a diameter fill, as E1181 and
         EBSD standards report it beside the share of their number.
         """
-        if bins < 1:
+        if bins is not None and bins < 1:
             raise InputError(f"a histogram of {bins} bins cannot be made; give 1 or more.")
         if weighted_by not in ("number", "area"):
             raise InputError(f"weighted_by={weighted_by!r} is not known; a histogram is by 'number' or by 'area'.")
         return self._shares(self.diameter, bins, 0.0, self.ndim if weighted_by == "area" else 0)
 
-    def aspect_histogram(self, bins: int = 20) -> tuple[FloatArray, FloatArray]:
+    def aspect_histogram(self, bins: int | None = None) -> tuple[FloatArray, FloatArray]:
         """Share of grains by aspect ratio: edges ``(bins + 1,)`` from 1 on, shares ``(bins,)`` that sum to 1."""
         return self._shares(self.grain_aspect_ratio, bins, 1.0, 0)
 
-    def _shares(self, values: FloatArray, bins: int, low: float, power: int) -> tuple[FloatArray, FloatArray]:
+    def _shares(self, values: FloatArray, bins: int | None, low: float, power: int) -> tuple[FloatArray, FloatArray]:
+        if bins is None:
+            bins = int(np.clip(1.3 * math.sqrt(len(values)), FEWEST_BARS, MOST_BARS))
         weight = self.grain_weight * self.diameter**power
         top = max(float(values.max()), low * (1 + 1e-9)) if len(values) else low + 1.0
         shares, edges = np.histogram(values, bins, (low, top), weights=weight)
