@@ -98,6 +98,31 @@ def disk(side):
     return {"s": seconds, "mib": memory / 2**20, "volume_mib": side**3 * 8 / 2**20}
 
 
+class Repeated:
+    """A volume of any size that repeats a small one, and is held nowhere."""
+
+    def __init__(self, part, side):
+        self.part, self.shape, self.dtype = part, (side,) * 3, part.dtype
+
+    def __getitem__(self, place):
+        return self.part[np.ix_(*(np.arange(p.start, p.stop) % n for p, n in zip(place, self.part.shape, strict=True)))]
+
+
+def large(side):
+    """Memory of dividing a volume that need not be on the disk; run by hand: ``bench_instances.py large 1000``."""
+    import zarr
+
+    from napari_anneal.inference import find_instances
+
+    part, _ = boundary_probability(256)
+    part = np.concatenate([part, part[::-1]])
+    find_instances(np.zeros((9, 9, 9), np.float32), workers=1)
+    with tempfile.TemporaryDirectory() as folder:
+        out = zarr.create_array(Path(folder) / "labels.zarr", shape=(side,) * 3, chunks=(128,) * 3, dtype="int32")
+        seconds, memory = measured(lambda: find_instances(Repeated(part, side), out=out, workers=1))
+    return {"s": seconds, "mib": memory / 2**20, "process_mib": _status("VmHWM") / 2**20}
+
+
 def components(side):
     from scipy import ndimage
 
@@ -133,7 +158,7 @@ def _status(name):
     return 1024 * int(line.split()[1])
 
 
-JOBS = {job.__name__: job for job in (ours, scikit_image, disk, components)}
+JOBS = {job.__name__: job for job in (ours, scikit_image, disk, large, components)}
 
 
 def apart(name, side):

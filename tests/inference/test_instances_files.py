@@ -29,6 +29,12 @@ def test_a_segmentation_divides_at_its_boundary_class():
     np.testing.assert_array_equal(found.labels, find_instances(WALLS, value=2).labels)
 
 
+@pytest.mark.parametrize(("unit", "step"), [("nm", 500), ("µm", 0.5), ("Å", 5000), ("mm", 5e-4), (None, 0.5)])
+def test_the_table_is_in_micrometres_whatever_the_unit(unit, step):
+    found = segmentation(WALLS, ("grain", "boundary"), spacing=(step, step), unit=unit).instances()
+    assert found.table["area_um2"] == pytest.approx(found.table["area_px"] * 0.25)
+
+
 def test_probabilities_are_preferred_to_labels():
     probability = np.zeros((2, 40, 60), np.float32)
     probability[1, :, 30] = 0.4

@@ -323,6 +323,7 @@ class Model:
             path=run.path,
             done=done,
             total=len(planes),
+            unit=planes.unit,
         )
 
     def _estimating(self, uncertainty: bool | str) -> Model:

@@ -42,6 +42,8 @@ class Segmentation:
         Pixel size along the axes of ``labels``; ``None``: unknown.
     path
         File or folder with the labels (``None``: in memory only). After a cancelled run the ``.partial`` one.
+    unit
+        Symbol of the unit of ``spacing``; ``None``: none was named.
     done, total
         Slices finished, and slices in all (1 for a 2D image).
     """
@@ -55,6 +57,7 @@ class Segmentation:
     path: Path | None = None
     done: int = 1
     total: int = 1
+    unit: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -64,7 +67,7 @@ class Segmentation:
     def instances(self, recipe: InstanceRecipe | None = None, *, of: str | None = None, **options: Any) -> Any:
         """Divide the segmentation into grains between the boundaries, or into objects of a class.
 
-        Probabilities are divided where they were kept, else labels.
+        Probabilities are divided where they were kept, else labels. The table is in µm where the spacing is known.
 
         Parameters
         ----------
@@ -88,12 +91,15 @@ class Segmentation:
         """
         from napari_anneal.inference.instances import InstanceRecipe, find_instances
         from napari_anneal.inference.instances.channel import Channel
+        from napari_anneal.samples.tiff_spacing import MICROMETRES
 
         recipe = recipe or InstanceRecipe()
         if not self.complete:
             raise InputError("the segmentation was cancelled before its end; segment all of it, then divide it.")
         k = class_to_divide(self.classes, recipe.kind, of)
-        given: dict[str, Any] = {"spacing": self.spacing}
+        # Tables are in µm; a spacing without a unit is taken for µm, as everywhere.
+        step = 1.0 if self.unit is None else MICROMETRES[self.unit.lower()]
+        given: dict[str, Any] = {"spacing": self.spacing and tuple(step * s for s in self.spacing)}
         if recipe.kind == "objects":
             given["class_name"] = self.classes[k]
         elif len(self.classes) == 2:
