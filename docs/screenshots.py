@@ -259,6 +259,26 @@ def finetune_and_segment() -> None:
     viewer.close()
 
 
+def label_next() -> None:
+    """Where in a CT volume the shipped model is least sure, and the first of these places."""
+    from napari_anneal.widgets.segment import SegmentWidget
+
+    viewer = new_viewer()
+    open_sample(viewer, "cement")
+    form = SegmentWidget(viewer)
+    dock(viewer, form, "Segment")
+    settle(1)
+    for section in form.findChildren(QCollapsible):
+        if section.isAncestorOf(form.ranking):
+            section.expand(animate=False)
+    form.ranking.tile.setValue(64)
+    form.ranking.looks.setCurrentIndex(form.ranking.looks.findData("entropy"))
+    form.ranking.ask.click()
+    finish(form)
+    take(viewer, "segment-label-next")
+    viewer.close()
+
+
 def compare_runs(viewer: napari.Viewer, form: Any, folder: str) -> None:
     """A second run with its controls, and both runs side by side."""
     from qtpy.QtWidgets import QDialog
@@ -309,6 +329,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "grain-size": grain_size,
     "plan": plan,
     "finetune": finetune_and_segment,
+    "label-next": label_next,
 }
 
 

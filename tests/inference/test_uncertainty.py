@@ -138,7 +138,9 @@ def test_an_ensemble_can_be_calibrated_and_not_saved(model, other, image, tmp_pa
 
 
 def test_models_that_do_not_belong_together_are_refused(model, make_model, colour_model, tmp_path):
+    slices = Model(make_model(in_channels=3).network, colour_model.card.model_copy(update={"context": 3}), device="cpu")
     for given, says in [
+        ([colour_model, slices], "neighbouring slice"),
         ([model], "two models or more"),
         (model, "list of two"),
         ([model, model], "twice"),

@@ -95,6 +95,11 @@ def ensemble(models: Sequence[Model | str | os.PathLike[str]]) -> Ensemble:
                 f"model {number} of the ensemble has the classes {', '.join(model.classes)} and the first one "
                 f"{', '.join(first.classes)}; only models with the same classes in the same order can vote together."
             )
+        if model.card.context != first.card.context:
+            raise InputError(
+                f"model {number} of the ensemble takes {model.card.context} neighbouring slice(s) and the first one "
+                f"{first.card.context}; only models that see the same can vote together."
+            )
         channels, others = first.card.architecture.in_channels, model.card.architecture.in_channels
         if channels != others:
             raise InputError(
