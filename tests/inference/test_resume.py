@@ -200,6 +200,15 @@ def test_a_file_that_changes_while_it_is_read_gives_no_result(model, stack, tmp_
     assert not (tmp_path / "seg.ome.zarr").exists()
 
 
+@pytest.mark.parametrize("only", [None, 3])
+def test_an_array_that_changes_while_it_is_read_gives_no_result(model, stack, tmp_path, only):
+    def paint(done: int, total: int) -> None:
+        stack[3, 5, 5] = 255
+
+    with pytest.raises(InputError, match="the image changed while it was being segmented"):
+        model.segment(stack, progress=paint, only=only, tile=None)
+
+
 def killed(folder: Path, name: str, mode: str, kills: int, seed: int) -> list[int]:
     stack = np.random.default_rng(0).integers(0, 200, (6, 40, 36), dtype=np.uint8)
     np.save(folder / "stack.npy", stack)

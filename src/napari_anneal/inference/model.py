@@ -17,8 +17,9 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference.layout import MODES, plan_layout
 from napari_anneal.inference.map_output import open_all_maps
 from napari_anneal.inference.members import MeanOfLooks
+from napari_anneal.inference.one_slice import OneSlice
 from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
-from napari_anneal.inference.planes import OneSlice, open_planes
+from napari_anneal.inference.planes import open_planes
 from napari_anneal.inference.predictor import Predictor
 from napari_anneal.inference.resuming import earlier_layout, run_header
 from napari_anneal.inference.run import OnBlock, SegmentationRun

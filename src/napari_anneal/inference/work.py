@@ -14,7 +14,7 @@ import torch
 
 from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.layout import Layout, Step
-from napari_anneal.inference.planes import OneSlice
+from napari_anneal.inference.one_slice import OneSlice
 from napari_anneal.inference.predictor import Forward, Predictor
 from napari_anneal.inference.views import View
 from napari_anneal.samples.normalisation import IntensityRange, standardise
