@@ -195,7 +195,7 @@ def main() -> None:
             lambda: to_disk(model, stack, mode="twelve"), lambda: plain_twelve(network, stack, stride), options.rounds
         )
         ours, theirs = peak_mib("ours", options), peak_mib("theirs", options)
-        result |= {"peak_mib": ours, "plain_peak_mib": theirs, "memory_ratio": round(ours / theirs, 3)}
+        result |= {"peak_mib": ours, "plain_peak_mib": theirs, "memory_ratio": round(ours / max(1, theirs), 3)}
     else:
         sides = [int(side) for side in options.sides.split(",")]
         to_disk(model, volume((8, 64, 64)))
