@@ -79,12 +79,12 @@ def grain_size(
         For volumes the intercepts run through the volume, grains are counted on plane sections along the three axes,
         and single grains are measured in 3D. How far G is from the truth on tessellations of known size, by
         ``benchmarks/bench_grain_size.py``, stands in ``docs/figures-that-mean-something.md``: within about 0.05 from
-        grains 6 px wide on, random or on a lattice, however they lie. What cannot be better: directions between those that
-        are counted leave up to 0.03 (0.04 in 3D) where *all* boundaries run along the axes; grains on one lattice,
-        5 to 6 px from face to face and all alike, add some more (0.07 for truncated octahedra of 10 px along the
-        axes); and one field of a few grains has the grains it has, which is what the interval is for. Sections along
-        the faces of cubes cut fewer grains (1 / a²) than others (3 / 2a² on average): counting gives the number of
-        these sections, as the standard says, not that of all.
+        grains 6 px wide on, random or on a lattice, however they lie. What cannot be better: directions between those
+        that are counted leave up to 0.03 (0.04 in 3D) where *all* boundaries run along the axes; grains on one lattice,
+        5 to 6 px from face to face and all alike, add some more (0.07 for truncated octahedra of 10 px along the axes);
+        and one field of a few grains has the grains it has, which is what the interval is for. Sections along the faces
+        of cubes cut fewer grains (1 / a²) than others (3 / 2a² on average): counting gives the number of these
+        sections, as the standard says, not that of all.
 
     Raises
     ------
