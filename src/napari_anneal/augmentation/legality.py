@@ -73,7 +73,7 @@ def _textured(direction: float, light: float) -> dict[str, str]:
 
 def _one_way(angle: float, what: str) -> dict[str, str]:
     """Something that points along the image at an angle: only the mirror whose axis it lies on keeps it."""
-    across = f"a flip along {what} turns it round"
+    across = f"the flip reverses {what}"
     found = {
         "hflip": across,
         "vflip": across,
