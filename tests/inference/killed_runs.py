@@ -42,6 +42,24 @@ def child(*arguments) -> int:
     return pid
 
 
+def journalled(folder: Path, pattern: str) -> int:
+    """Blocks that the journal of a run tells of; 0 before there is one and after it is gone."""
+    journal = next(folder.glob(f"{pattern}.journal"), None)
+    try:
+        return max(0, len(journal.read_text().splitlines()) - 1) if journal else 0
+    except FileNotFoundError:
+        return 0
+
+
+def blocks_until(pid: int, folder: Path, pattern: str, enough: int) -> int:
+    """Wait for a run to have done so many blocks, or to end, and return the most that were seen."""
+    most = 0
+    while most < enough and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        most = max(most, journalled(folder, pattern))
+        time.sleep(0.002)
+    return most
+
+
 def main() -> None:
     torch.set_num_threads(1)
     model = build_model()
@@ -49,20 +67,23 @@ def main() -> None:
     model.network.register_forward_hook(lambda *_: time.sleep(0.01))
     folder, name, mode, kills, seed = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     began = time.monotonic()
-    assert os.waitpid(child(model, folder, f"whole-{name}", mode, False), 0)[1] == 0
-    whole = time.monotonic() - began
+    pid = child(model, folder, f"whole-{name}", mode, False)
+    blocks = blocks_until(pid, folder, "whole-*", sys.maxsize)
+    assert os.waitpid(pid, 0)[1] == 0
+    pause = (time.monotonic() - began) / max(blocks, 1)
     chance, done = random.Random(seed), []
     number = -1
     while len(done) < kills:
         number += 1
         pid = child(model, folder, f"{number}-{name}", mode, False)
-        # Killed, gone on with, killed again …, until one comes through.
+        # Killed, gone on with, killed again …, until one comes through. By blocks, and then some moments later: a
+        # clock alone would, on a busy machine, kill every run before its first block.
         for _ in range(3):
-            time.sleep(chance.uniform(0.05, 0.9) * whole)
+            blocks_until(pid, folder, f"{number}-*", chance.randint(0, blocks))
+            time.sleep(chance.uniform(0, pause))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            journal = next(folder.glob(f"{number}-*.journal"), None)
-            done.append(len(journal.read_text().splitlines()) - 1 if journal else 0)
+            done.append(journalled(folder, f"{number}-*"))
             if (folder / f"{number}-{name}").exists():
                 break
             pid = child(model, folder, f"{number}-{name}", mode, True)

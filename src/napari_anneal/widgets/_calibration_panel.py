@@ -12,6 +12,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel, shrinkable
 from napari_anneal.widgets._plots import canvas_of_plots, dotted, quiet_plot
 
@@ -50,7 +51,7 @@ class CalibrationPanel(QWidget):
         self.canvas.setFixedHeight(HEIGHT)
         self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot = quiet_plot(self.canvas, 0, "right (%)")
-        self._plot.setLabel("bottom", "confidence (%)")
+        name_below(self._plot, "confidence (%)")
         self._plot.showGrid(x=True, y=True, alpha=0.15)
         self._plot.addLegend(offset=(10, 6), labelTextSize="8pt", verSpacing=-6)
         equal = pyqtgraph.mkPen(EQUAL, width=1.5, style=Qt.PenStyle.DashLine)

@@ -8,6 +8,7 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QToolTip, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._plots import canvas_of_plots, dotted, nearest, quiet_plot
 
 __all__ = ["RUN_COLOURS", "ComparedCurves"]
@@ -37,7 +38,7 @@ class ComparedCurves(QWidget):
         self._dice = quiet_plot(self._canvas, 0, "mean Dice")
         self._loss = quiet_plot(self._canvas, 1, "val. loss")
         self._loss.setXLink(self._dice)
-        self._loss.setLabel("bottom", along)
+        name_below(self._loss, along)
         self._dice.getAxis("bottom").setStyle(showValues=False)
         self._dice.setYRange(0.0, 1.0, padding=0.03)
         self._legend = self._dice.addLegend(offset=(-6, -6), labelTextSize="8pt", verSpacing=-6)

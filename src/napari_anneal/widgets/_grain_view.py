@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.validation.grains.grain_page import KIND_COLOURS, LINE_COLOUR
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._scenes import outlive_scene
 
@@ -106,7 +107,7 @@ class GrainView(QWidget):
             density = size.log_normal_density(x)
             pen = pyqtgraph.mkPen(FIT, width=2, style=Qt.PenStyle.DashLine)
             plot.plot(x * pixel, 100 * density * (edges[1] - edges[0]), pen=pen)
-        plot.setLabel("bottom", f"equivalent diameter ({unit})")
+        name_below(plot, f"equivalent diameter ({unit})")
         plot.setXRange(0, at[-1], padding=0.01)
 
 

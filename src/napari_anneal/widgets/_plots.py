@@ -12,6 +12,7 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._scenes import outlive_scene
 from napari_anneal.widgets._stage_band import STAGE_COLOURS, Span, StageBand
 
@@ -42,7 +43,7 @@ class Curves(QWidget):
             self._canvas.ci.layout.setRowStretchFactor(row, 1)
             self._canvas.ci.layout.setRowPreferredHeight(row, HEIGHT / 2)
         self._loss.getAxis("bottom").setStyle(showValues=False)
-        self._dice.setLabel("bottom", "optimizer step")
+        name_below(self._dice, "optimizer step")
         self._dice.setYRange(0.0, 1.0, padding=0.03)
         self._loss_legend = self._loss.addLegend(offset=(-6, 4), labelTextSize="8pt", verSpacing=-6)
         self._dice_legend = self._dice.addLegend(offset=(-6, -20), labelTextSize="8pt", verSpacing=-6)

@@ -11,6 +11,7 @@ import pyqtgraph
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
 from napari_anneal.widgets._stage_band import Span, StageBand
@@ -54,10 +55,9 @@ class RatePlot(QWidget):
         self._canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot = quiet_plot(self._canvas, 0, "learning rate")
         self._plot.setLogMode(y=True)
-        self._plot.setLabel("bottom", "optimizer step")
+        name_below(self._plot, "optimizer step")
         self._plot.getAxis("left").setWidth(66)
         self._plot.getAxis("left").enableAutoSIPrefix(False)
-        self._plot.getAxis("bottom").setHeight(40)
         # Beside the curves there is no place that is free in every recipe, so the legend lies below.
         self.legend = WrappedLabel()
         self.legend.setTextFormat(Qt.TextFormat.RichText)

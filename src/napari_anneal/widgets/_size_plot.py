@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._scenes import outlive_scene
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class SizePlot(QWidget):
             self._plot.setMouseEnabled(x=False, y=False)
             self._plot.getAxis("left").setStyle(showValues=False)
             self._plot.getAxis("left").setWidth(12)
-            self._plot.setLabel("bottom", "size / mean size")
+            name_below(self._plot, "size / mean size")
             self._plot.setToolTip("Bars: the preview. Line: what was asked for, or what such seeds are known to give.")
             self._column.addWidget(self._plot)
         self._plot.clear()

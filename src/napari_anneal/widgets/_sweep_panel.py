@@ -11,6 +11,7 @@ import pyqtgraph
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
 from napari_anneal.widgets._rate_plot import GROUP_COLOURS
@@ -59,9 +60,8 @@ class SweepPanel(QWidget):
         self._canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self._plot = quiet_plot(self._canvas, 0, "loss")
         self._plot.setLogMode(x=True)
-        self._plot.setLabel("bottom", "learning rate of the head")
+        name_below(self._plot, "learning rate of the head")
         self._plot.getAxis("bottom").enableAutoSIPrefix(False)
-        self._plot.getAxis("bottom").setHeight(40)
         self._raw = self._plot.plot([], [], pen=pyqtgraph.mkPen("#8a8d93", width=1))
         self._smooth = self._plot.plot([], [], pen=pyqtgraph.mkPen("#8fb8ff", width=2.5))
         self._mark = pyqtgraph.InfiniteLine(
