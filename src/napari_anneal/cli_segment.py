@@ -52,6 +52,10 @@ def segment(
     half: Annotated[bool, typer.Option("--half", help="Keep these two in float16.")] = False,
     precision: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Compute on the dask cluster of this scheduler, e.g. tcp://host:8786.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Compute in so many processes of this machine.", min=1)] = None,
     json_: Json = False,
 ) -> None:
     """Segment an image or a volume of any size; a run that was killed is gone on with by --resume."""
@@ -85,6 +89,8 @@ def segment(
             probabilities_out=probabilities,
             uncertainty_out=uncertainty,
             half=half,
+            scheduler=scheduler,
+            workers=workers,
         )
     maps = {"probabilities": probabilities, "uncertainty": uncertainty}
     answer(

@@ -176,6 +176,8 @@ class Model:
         probabilities_out: str | os.PathLike[str] | None = None,
         uncertainty_out: str | os.PathLike[str] | None = None,
         half: bool = False,
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> Segmentation:
         """Segment an image, or a stack of any size.
 
@@ -249,6 +251,9 @@ class Model:
             uncertainty is the one ``uncertainty`` names, without it the entropy of the probabilities as they are.
         half
             Keep these files in float16: half the room, good to 5e-4.
+        scheduler, workers
+            Compute on a ``dask.distributed`` cluster: the address of its scheduler (``"tcp://host:8786"``), or so many
+            processes of this machine. The result is that of a run without, byte for byte; see ``distributed``.
 
         Returns
         -------
@@ -264,6 +269,13 @@ class Model:
             ``out`` exists, cannot be written, or the disk is full; or what is to be gone on with was begun with
             another model, image or settings.
         """
+        cluster = None
+        if scheduler is not None or workers is not None:
+            from napari_anneal.inference.distributed import Cluster
+
+            cluster = Cluster(scheduler, workers)
+            maps_asked = bool(probabilities or uncertainty or probabilities_out or uncertainty_out)
+            cluster.check(self.network, image, out, maps_asked, on_block is not None, only is not None)
         acting = self._estimating(uncertainty)
         if acting is not self:
             return acting.segment(
@@ -298,9 +310,12 @@ class Model:
             raise InputError("only a run that writes to a file can be gone on with; pass out=.")
         earlier = earlier_layout(sink, header) if resume and sink is not None and header is not None else None
         keep = probabilities if probabilities is not None else len(planes.shape) == 2
-        if probabilities_out is not None:
-            keep = False
-        run = SegmentationRun(
+        keep = keep and probabilities_out is None and cluster is None
+        kind: Callable[..., SegmentationRun] = SegmentationRun
+        if cluster is not None:
+            chosen = {"axes": axes, "spacing": spacing, "level": level, "channel": channel, "dataset": dataset}
+            kind = cluster.run(self.card, volume, chosen)
+        run = kind(
             self.predictor,
             planes,
             earlier or layout,

@@ -92,7 +92,7 @@ class LabelSink:
         """Create the partial file (an older one of the same name is replaced) and, with a header, its journal."""
         with self._explaining():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._remove()
+            self.discard()
             self._writer = self._new_writer()
             if header is not None:
                 self.journal.begin(header)
@@ -131,6 +131,12 @@ class LabelSink:
                     self._writer.write(z, plane, block.start[1:])
         self._count(block)
 
+    def written_elsewhere(self, step: int, block: Block, digest: str, labels: bool) -> None:
+        """Note a block that another process has put on the disk; ``labels``: of the result, not of scratch data."""
+        self.journal.add(step, block.index, digest)
+        if labels:
+            self._count(block)
+
     def _new_writer(self, fresh: bool = True) -> LabelWriter:
         return _writer(_FORMATS[self._suffix], self.partial, self._volume, fresh)
 
@@ -154,11 +160,12 @@ class LabelSink:
         with self._explaining():
             self._close()
         if not self._voxels and not self.journal.done:
-            self._remove()
+            self.discard()
             return None
         return self.partial
 
-    def _remove(self) -> None:
+    def discard(self) -> None:
+        """Remove all that is unfinished: labels, scratch data and journal."""
         for leftover in (self.partial, self.scratch):
             remove(leftover)
         self.journal.remove()
@@ -188,7 +195,7 @@ class LabelSink:
         except OSError as error:
             self._writer = None
             if disk_is_full(error):
-                self._remove()
+                self.discard()
                 raise OutputError(
                     f"the disk is full after {self.written} of {self._volume.depth} slices of {self.path}; the "
                     "unfinished file was removed and nothing else was touched: free some space or write somewhere else."

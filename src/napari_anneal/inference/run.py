@@ -152,6 +152,17 @@ class SegmentationRun:
         cancel: CancelSignal | None,
     ) -> Any:
         """Read, compute and write blocks of one step; yields each with what ``on_block`` is told."""
+        with closing(run_pipeline(blocks, *self._stages(number, forward, advance, cancel))) as finished:
+            yield from finished
+
+    def _stages(
+        self,
+        number: int,
+        forward: Forward,
+        advance: Callable[[], None] | None = None,
+        cancel: CancelSignal | None = None,
+    ) -> tuple[Callable[[Block], Any], Callable[[Block, Any], Any], Callable[[Block, Any], Any]]:
+        """How the blocks of one step are read, computed and written."""
         layout = self._layout
         step, last = layout.steps[number], number == len(layout.steps) - 1
         copied = layout.steps[0].kind == "copy"
@@ -171,8 +182,7 @@ class SegmentationRun:
             return self._keep(number, block, found)
 
         read: Any = work.read if step.kind != "copy" else lambda block: self._planes.read(*block.where)
-        with closing(run_pipeline(blocks, read, compute, write)) as finished:
-            yield from finished
+        return read, compute, write
 
     def _held(self) -> set[tuple[int, Block]]:
         """Blocks, by step, that an earlier run has done and the disk still has, or that nothing needs any more."""
