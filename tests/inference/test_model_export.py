@@ -315,6 +315,16 @@ def test_the_package_passes_the_test_of_the_zoo_and_predicts_what_segmenting_giv
     np.testing.assert_allclose(np.asarray(gives.data)[0], expected, atol=1e-4)
 
 
+def test_versions_that_do_not_fit_each_other_are_named_and_leave_nothing(model, converted, tmp_path, monkeypatch):
+    from pydantic import TypeAdapter
+
+    # What a later pydantic does to the serializers of the specification.
+    monkeypatch.setattr(bioimageio_package, "_described", lambda *_: TypeAdapter(int).validate_python("index_key"))
+    with pytest.raises(OutputError, match=r"bioimageio\.spec [\d.]+ cannot describe the model with pydantic [\d.]+"):
+        model.export(tmp_path / "package", format="bioimageio")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_package_whose_scaling_is_not_ours_fails_its_test_and_is_not_written(model, converted, tmp_path, monkeypatch):
     right = bioimageio_package._preprocessing
 

@@ -12,6 +12,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,24 @@ def write_package(leaving: Exportable, path: Path, about: PackageDetails) -> tup
     InputError
         Packages are missing, the network cannot be converted, or authors, licence or citations are not usable.
     OutputError
-        The package does not pass its test.
+        The package cannot be described with the versions installed, or does not pass its test.
     """
     need("bioimageio.core", "onnxruntime", what="BioImage.IO")
     _check(about)
     graph = make_onnx(leaving, raw=False, softmax=True)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         from bioimageio.spec import save_bioimageio_package, save_bioimageio_package_as_folder
+        from pydantic import ValidationError
 
-        model = _described(leaving, graph, about, Path(folder))
         save = save_bioimageio_package if path.suffix.lower() == ".zip" else save_bioimageio_package_as_folder
-        save(model, output_path=path)
+        try:
+            save(_described(leaving, graph, about, Path(folder)), output_path=path)
+        except (ValidationError, TypeError) as error:  # as with versions of pydantic that came after it
+            raise OutputError(
+                f"bioimageio.spec {version('bioimageio.spec')} cannot describe the model with pydantic "
+                f"{version('pydantic')}, so nothing was written; pip install 'napari-anneal[export]' brings versions "
+                "that fit each other."
+            ) from error
         _test(path)
     asked = {"authors": about.authors, "licence": about.license, "citation": about.cite}
     missing = [name for name, given in asked.items() if not given]
