@@ -32,13 +32,10 @@ from napari_anneal.validation import Fold, Report, SplitPlan, evaluate, group_in
 from napari_anneal.validation.contours import check_tolerance
 from napari_anneal.validation.evaluate import check_spacing
 from napari_anneal.validation.figures import check_metrics
-from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, spread, three_digits
+from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, spread, spread_rows, three_digits
 from napari_anneal.validation.splits import most_folds
 
 __all__ = ["CrossValidation", "cross_validate"]
-
-# Columns of figures that fit beside each other in a terminal.
-COLUMNS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,14 +153,7 @@ class CrossValidation(Sequence[Run]):
     def table(self) -> str:
         """Plain text: mean ± std over folds and seeds of every class, then the Dice of every run."""
         width = max(12, *(len(name) + 2 for name in self.classes))
-        lines: list[str] = []
-        for first in range(0, len(self.metrics), COLUMNS):
-            shown = self.metrics[first : first + COLUMNS]
-            wide = max(17, *(len(figure) + 2 for figure in shown))
-            lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{figure:>{wide}}" for figure in shown)]
-            for k, name in enumerate(self.classes):
-                cells = (f"{three_digits(self.mean(f)[k])} ± {three_digits(self.std(f)[k])}" for f in shown)
-                lines.append(f"{name:<{width}}" + "".join(f"{cell:>{wide}}" for cell in cells))
+        lines = spread_rows(self.classes, self.metrics, self.mean, self.std, width)
         lines += ["", "Dice of every run:"]
         for row, fold, seed, groups in zip(self.folds(), self.fold_numbers, self.seeds, self.groups, strict=True):
             figures = "  ".join(three_digits(dice) for dice in row)

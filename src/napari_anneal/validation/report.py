@@ -18,7 +18,17 @@ from napari_anneal.validation.calibration import Reliability
 from napari_anneal.validation.figures import LOWER_IS_BETTER
 from napari_anneal.validation.metrics import METRICS, Scores, scores_from_confusion
 
-__all__ = ["ONE_SPLIT", "ImageScores", "LedgerNote", "Report", "plain", "quiet", "spread", "three_digits"]
+__all__ = [
+    "ONE_SPLIT",
+    "ImageScores",
+    "LedgerNote",
+    "Report",
+    "plain",
+    "quiet",
+    "spread",
+    "spread_rows",
+    "three_digits",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -172,13 +182,7 @@ class Report:
         """Plain text: a row a class with mean ± std, then a row an image with its Dice per class, worst first."""
         width = max(14, *(len(name) + 2 for name in (*self.classes, *(i.name for i in self.images))))
         lines = [text for text in (self.mark, str(self.opening or "")) if text]
-        for first in range(0, len(self.metrics), COLUMNS):
-            shown = self.metrics[first : first + COLUMNS]
-            cell = max(17, *(len(metric) + 2 for metric in shown))
-            lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{metric:>{cell}}" for metric in shown)]
-            for k, name in enumerate(self.classes):
-                cells = (f"{three_digits(self.mean(m)[k])} ± {three_digits(self.std(m)[k])}" for m in shown)
-                lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
+        lines += [""] * bool(lines) + spread_rows(self.classes, self.metrics, self.mean, self.std, width)
         lines += self._control_rows(width)
         columns = [max(9, len(name) + 2) for name in self.classes]
         heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
@@ -290,6 +294,28 @@ def spread(values: FloatArray) -> tuple[float, float]:
 def plain(values: FloatArray) -> list[float | None]:
     """Numbers for JSON, with ``None`` for n/a."""
     return [None if np.isnan(v) else float(v) for v in values]
+
+
+def spread_rows(
+    classes: tuple[str, ...],
+    metrics: tuple[str, ...],
+    mean: Callable[[str], FloatArray],
+    std: Callable[[str], FloatArray],
+    width: int,
+) -> list[str]:
+    """Lines with mean ± std of every class, ``COLUMNS`` metrics beside each other, names padded to ``width``.
+
+    ``mean`` and ``std`` give a value a class for a metric.
+    """
+    lines: list[str] = []
+    for first in range(0, len(metrics), COLUMNS):
+        shown = metrics[first : first + COLUMNS]
+        cell = max(17, *(len(metric) + 2 for metric in shown))
+        lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{metric:>{cell}}" for metric in shown)]
+        for k, name in enumerate(classes):
+            cells = (f"{three_digits(mean(m)[k])} ± {three_digits(std(m)[k])}" for m in shown)
+            lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
+    return lines
 
 
 def three_digits(value: float) -> str:

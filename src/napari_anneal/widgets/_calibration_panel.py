@@ -12,9 +12,9 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel, shrinkable
 from napari_anneal.widgets._plots import canvas_of_plots, dotted, quiet_plot
+from napari_anneal.widgets._small_plot import name_below
 
 if TYPE_CHECKING:
     from napari_anneal.validation import Calibration

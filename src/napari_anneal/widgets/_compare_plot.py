@@ -8,8 +8,8 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QToolTip, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._plots import canvas_of_plots, dotted, nearest, quiet_plot
+from napari_anneal.widgets._small_plot import name_below
 
 __all__ = ["RUN_COLOURS", "ComparedCurves"]
 

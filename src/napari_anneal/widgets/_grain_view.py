@@ -11,9 +11,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.validation.grains.grain_page import KIND_COLOURS, LINE_COLOUR
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
-from napari_anneal.widgets._scenes import outlive_scene
+from napari_anneal.widgets._small_plot import name_below, small_plot
 
 if TYPE_CHECKING:
     from napari_anneal.validation import GrainSize
@@ -80,13 +79,7 @@ class GrainView(QWidget):
         import pyqtgraph
 
         if self._plot is None:
-            self._plot = pyqtgraph.PlotWidget(background=None)
-            outlive_scene(self._plot)
-            self._plot.setFixedHeight(HEIGHT)
-            self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            self._plot.setMenuEnabled(False)
-            self._plot.hideButtons()
-            self._plot.setMouseEnabled(x=False, y=False)
+            self._plot = small_plot(HEIGHT)
             self._plot.setLabel("left", "%")
             self._column.addWidget(self._plot)
         plot = self._plot

@@ -12,8 +12,8 @@ from qtpy.QtCore import QPointF
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._scenes import outlive_scene
+from napari_anneal.widgets._small_plot import name_below
 from napari_anneal.widgets._stage_band import STAGE_COLOURS, Span, StageBand
 
 __all__ = ["Curves", "canvas_of_plots", "quiet_plot"]

@@ -11,9 +11,9 @@ import pyqtgraph
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
+from napari_anneal.widgets._small_plot import name_below
 from napari_anneal.widgets._stage_band import Span, StageBand
 
 __all__ = ["GROUP_COLOURS", "RatePlot", "in_words"]

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
-from napari_anneal.widgets._scenes import outlive_scene
+from napari_anneal.widgets._small_plot import name_below, small_plot
 
 if TYPE_CHECKING:
     from napari_anneal.synthesis import Microstructure, MicrostructureRecipe
@@ -137,13 +136,7 @@ class SizePlot(QWidget):
         import pyqtgraph
 
         if self._plot is None:
-            self._plot = pyqtgraph.PlotWidget(background=None)
-            outlive_scene(self._plot)
-            self._plot.setFixedHeight(HEIGHT)
-            self._plot.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            self._plot.setMenuEnabled(False)
-            self._plot.hideButtons()
-            self._plot.setMouseEnabled(x=False, y=False)
+            self._plot = small_plot(HEIGHT)
             self._plot.getAxis("left").setStyle(showValues=False)
             self._plot.getAxis("left").setWidth(12)
             name_below(self._plot, "size / mean size")

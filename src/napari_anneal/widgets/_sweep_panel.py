@@ -11,10 +11,10 @@ import pyqtgraph
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_anneal.widgets._axis_name import name_below
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._plots import canvas_of_plots, quiet_plot
 from napari_anneal.widgets._rate_plot import GROUP_COLOURS
+from napari_anneal.widgets._small_plot import name_below
 
 if TYPE_CHECKING:
     from napari_anneal.training import FineTuneRecipe, RateCurve
