@@ -3,7 +3,7 @@
     python killed_runs.py FOLDER OUT_NAME MODE KILLS SEED
 
 Runs are killed, gone on with and killed again until there were KILLS kills and every run is through. Prints, as JSON,
-how many blocks were done at each kill.
+how many blocks were done at each kill that met a run at work.
 """
 
 from __future__ import annotations
@@ -70,20 +70,23 @@ def main() -> None:
     pid = child(model, folder, f"whole-{name}", mode, False)
     blocks = blocks_until(pid, folder, "whole-*", sys.maxsize)
     assert os.waitpid(pid, 0)[1] == 0
+    assert blocks > 0
     pause = (time.monotonic() - began) / max(blocks, 1)
     chance, done = random.Random(seed), []
     number = -1
     while len(done) < kills:
         number += 1
+        assert number < 20 * kills, "every run came through before it was killed"
         pid = child(model, folder, f"{number}-{name}", mode, False)
         # Killed, gone on with, killed again …, until one comes through. By blocks, and then some moments later: a
         # clock alone would, on a busy machine, kill every run before its first block.
         for _ in range(3):
-            blocks_until(pid, folder, f"{number}-*", chance.randint(0, blocks))
+            blocks_until(pid, folder, f"{number}-*", chance.randrange(blocks))
             time.sleep(chance.uniform(0, pause))
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            done.append(journalled(folder, f"{number}-*"))
+            _, status = os.waitpid(pid, 0)
+            if os.WIFSIGNALED(status):  # and had not come through a moment before
+                done.append(journalled(folder, f"{number}-*"))
             if (folder / f"{number}-{name}").exists():
                 break
             pid = child(model, folder, f"{number}-{name}", mode, True)
