@@ -14,6 +14,8 @@ import tifffile
 import zarr
 
 from napari_anneal.errors import InputError, OutputError
+from napari_anneal.inference.one_slice import OneSlice
+from napari_anneal.inference.planes import open_planes
 
 FORMATS = ["seg.ome.zarr", "seg.tif"]
 MODES = ["slices", "triplanar"]
@@ -243,3 +245,11 @@ def test_killed_at_any_moment_and_gone_on_with_gives_the_same_bytes(tmp_path, na
 def test_killed_at_fifty_moments_and_gone_on_with_gives_the_same_bytes(tmp_path, name, mode):
     done = killed(tmp_path, name, mode, kills=13, seed=2)  # by four formats and modes
     assert len(set(done)) > 1
+
+
+def test_a_slice_is_not_gone_on_with_as_another_slice_of_the_same_file(stack, tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, stack)
+    codes = [OneSlice(open_planes(path, "ZYX", None, 1)[0], z).fingerprint for z in (3, 4, 3)]
+    assert codes[0] == codes[2] != codes[1]
+    assert all(codes)

@@ -38,6 +38,11 @@ class OneSlice(Planes):
         """Limits of the whole stack."""
         return self._whole.intensity_limits()
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the stack, and which slice of it this is."""
+        return f"{self._whole.fingerprint}/{self._z}"
+
     def state(self) -> list[Any]:
         """Of this slice."""
         return [self.checksum([self._z])] if self.path is None and self.in_memory else self._whole.state()
