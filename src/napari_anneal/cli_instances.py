@@ -6,7 +6,6 @@ with several settings on one segmentation. With ``--model`` it segments first.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_anneal.terminal import Json, answer, known, progress_bar, refuse
+from napari_anneal.terminal import Json, answer, known, progress_bar, refuse, remark
 
 __all__ = ["instances"]
 
@@ -64,7 +63,7 @@ def instances(
     from napari_anneal.synthesis.recipe_file import change_settings
 
     short = {"min_size": min_size, "min_size_um": min_size_um, "depth": depth, "lines": lines, "slices": slices}
-    asked = {"kind": known(kind, KINDS, "kind")} | {name: value for name, value in short.items() if value}
+    asked = {"kind": known(kind, KINDS, "kind")} | {name: value for name, value in short.items() if value is not None}
     recipe = InstanceRecipe(**change_settings(asked, settings or []))
     if table is not None and table.suffix.lower() not in (".csv", ".json"):
         refuse(f"--table {table} must end in .csv or .json.")
@@ -92,7 +91,7 @@ def instances(
             elif intensity is not None:
                 refuse(f"--intensity {grey} is a colour image; give a grey one.")
         if spacing is None:
-            print("no pixel size is known, so nothing is told in µm; give --spacing-um.", file=sys.stderr)
+            remark("no pixel size is known, so nothing is told in µm; give --spacing-um.")
         with progress_bar("dividing") as advance:
             options |= {"spacing": spacing, "progress": advance}
             found = instances_to_file(source, out, recipe, overwrite=overwrite, source_path=image, **options)
@@ -122,7 +121,7 @@ def _segmented(
     """Probabilities of the class to divide, on the disk, their axes and spacing, and what the instances are."""
     from napari_anneal.inference import load_model
     from napari_anneal.inference.instances.channel import Channel
-    from napari_anneal.inference.segmentation import class_to_divide
+    from napari_anneal.inference.segmentation import class_of_instances, class_to_divide
 
     loaded = load_model(model)
     k = class_to_divide(loaded.classes, kind, of)
@@ -134,6 +133,6 @@ def _segmented(
             progress=advance,
             probabilities_out=scratch / "probabilities.zarr",
         )
-    name = loaded.classes[k] if kind == "objects" else loaded.classes[1 - k] if len(loaded.classes) == 2 else ""
     source = Channel(result.probabilities, k)
-    return source, "ZYX"[-len(source.shape) :], result.spacing, {"class_name": name}
+    about = {"class_name": class_of_instances(loaded.classes, kind, k)}
+    return source, "ZYX"[-len(source.shape) :], result.spacing, about

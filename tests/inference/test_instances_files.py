@@ -156,6 +156,8 @@ def test_probabilities_on_the_disk_are_divided_where_they_are(tmp_path, make_mod
         (["--class", "2", "--table", "t.xlsx"], "must end in"),
         (["--class", "2", "--set", "dept=3"], "dept"),
         (["--class", "2", "--min-size-um", "3"], "pixel size"),
+        (["--class", "2", "--min-size-um", "0"], "min_size_um"),
+        (["--class", "2", "--depth", "0"], "depth"),
         ([], "say which one"),
     ],
 )

@@ -100,13 +100,17 @@ class Segmentation:
         # Tables are in µm; a spacing without a unit is taken for µm, as everywhere.
         step = 1.0 if self.unit is None else MICROMETRES[self.unit.lower()]
         given: dict[str, Any] = {"spacing": self.spacing and tuple(step * s for s in self.spacing)}
-        if recipe.kind == "objects":
-            given["class_name"] = self.classes[k]
-        elif len(self.classes) == 2:
-            given["class_name"] = self.classes[1 - k]
+        given["class_name"] = class_of_instances(self.classes, recipe.kind, k)
         source = self.labels if self.probabilities is None else Channel(self.probabilities, k)
         value = k + 1 if self.probabilities is None else None
         return find_instances(source, recipe, value=value, **(given | options))
+
+
+def class_of_instances(classes: Sequence[str], kind: str, divided: int) -> str:
+    """Class of what is found where class ``divided`` is the boundary, or the objects; empty where it is not known."""
+    if kind == "objects":
+        return classes[divided]
+    return classes[1 - divided] if len(classes) == 2 else ""
 
 
 def class_to_divide(classes: Sequence[str], kind: str, of: str | None = None) -> int:

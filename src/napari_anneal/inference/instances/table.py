@@ -19,6 +19,7 @@ from napari_anneal.errors import InputError, OutputError
 from napari_anneal.inference.blocks import BlockPlan
 from napari_anneal.inference.instances.blocks import Volume, block_shape
 from napari_anneal.inference.instances.measures import Measures, Sums
+from napari_anneal.samples.placing import why_not_written, write_whole
 from napari_anneal.synthesis.statistics.label_maps import as_spacing
 
 __all__ = ["InstanceTable", "instance_table", "table_of"]
@@ -74,9 +75,9 @@ class InstanceTable:
         if place.suffix.lower() not in forms:
             raise OutputError(f"{place}: tables are written as .csv or .json; end the name in one of these.")
         try:
-            place.write_text(forms[place.suffix.lower()](), encoding="utf-8")
+            write_whole(place, forms[place.suffix.lower()]())
         except OSError as error:
-            raise OutputError(f"{place} cannot be written ({error.strerror or error}); choose another name.") from error
+            raise OutputError(f"{place} cannot be written ({why_not_written(error)}); choose another name.") from error
         return place
 
 
