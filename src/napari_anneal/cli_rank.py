@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,11 +48,12 @@ def rank(
     from napari_anneal.inference import RankRecipe, ensemble, load_model
     from napari_anneal.inference import rank as rank_places
     from napari_anneal.inference.ranking_table import write_ranking
+    from napari_anneal.synthesis.recipe_file import change_settings
 
     named: dict[str, Any] = {
         "top": top, "tile": tiles, "every": every, "foreground": name_list(foreground), "estimator": estimator,
     }  # fmt: skip
-    recipe = RankRecipe(**named | _settings(settings or []))
+    recipe = RankRecipe(**change_settings(named, settings or []))
     if out is not None and out.suffix.lower() != ".csv":
         refuse(f"--out {out}: the order is written as a table; end the name in .csv.")
     loaded = ensemble([model, *voters]) if voters else load_model(model)
@@ -64,20 +64,6 @@ def rank(
     files = [] if out is None else [str(path) for path in write_ranking(order.rows(), out)]
     text = _table(order) + (f"\n\nwritten to {', '.join(files)}" if files else "")
     answer(json_, order.to_dict() | {"files": files}, text)
-
-
-def _settings(words: list[str]) -> dict[str, Any]:
-    """Fields and values; values are JSON where they can be."""
-    found: dict[str, Any] = {}
-    for word in words:
-        field, equals, value = word.partition("=")
-        if not equals:
-            refuse(f"--set {word} is not a setting; write field=value.")
-        try:
-            found[field.strip()] = json.loads(value)
-        except ValueError:
-            found[field.strip()] = value
-    return found
 
 
 def _table(order: Ranking) -> str:

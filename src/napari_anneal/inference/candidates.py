@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_anneal.errors import InputError
 from napari_anneal.samples.sample import Sample
+from napari_anneal.validation.leakage.merging import sample_name
 
 __all__ = ["Box", "Place", "boxes_of", "places_in"]
 
@@ -77,16 +78,11 @@ def _paint(sample: Sample, z: int | None) -> np.ndarray[Any, Any] | None:
     return labels if labels.any() else None
 
 
-def named(samples: Sequence[Sample], index: int) -> str:
-    """How a table calls a sample."""
-    return samples[index].name or f"image {index + 1}"
-
-
 def check_samples(samples: Sequence[Sample]) -> None:
     """Refuse an empty list, and two images of one name, which nobody could tell apart in a table."""
     if not samples:
         raise InputError("there is nothing to rank; pass images, a stack or a folder with images/.")
-    names = [named(samples, i) for i in range(len(samples))]
+    names = [sample_name(samples, i) for i in range(len(samples))]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two of the images to rank are called {twice!r}; give each a name of its own.")

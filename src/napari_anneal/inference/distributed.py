@@ -35,7 +35,6 @@ from napari_anneal.inference.predictor import Cancelled, Forward
 from napari_anneal.inference.run import OnBlock, SegmentationRun
 from napari_anneal.models import BundleCard, save_bundle
 from napari_anneal.models.card import software_versions
-from napari_anneal.models.lineage import weights_digest
 
 __all__ = ["Cluster", "DistributedRun"]
 
@@ -220,6 +219,7 @@ class DistributedRun(SegmentationRun):
         """Put the network where workers find it, and describe the run to them."""
         assert self._sink is not None
         assert self._planes.path is not None
+        assert self._header is not None
         model = self._sink.scratch.absolute() / "model"
         model.parent.mkdir(parents=True, exist_ok=True)
         save_bundle(self._predictor.network, self._card, model, overwrite=True)
@@ -227,12 +227,12 @@ class DistributedRun(SegmentationRun):
         job = Job(
             token=uuid.uuid4().hex,
             model=str(model),
-            weights=weights_digest(self._predictor.network),
+            weights=self._header["model"][0],
             device=self._predictor.device.type,
             precision=str(self._predictor.dtype).removeprefix("torch."),
             software=tuple(versions[name] for name in SOFTWARE),
             image=str(self._planes.path.absolute()),
-            state=self._planes.state(),
+            state=self._header["image"][1],
             layout=self._layout,
             out=str(self._sink.path.absolute()),
             shape=self._volume.shape,

@@ -22,6 +22,7 @@ from napari_anneal.samples.ledger import LedgerState, append_entry, read_ledger
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation import Report, SplitPlan, evaluate, find_copies
 from napari_anneal.validation.evaluation_page import PAGE, write_evaluation
+from napari_anneal.validation.leakage.merging import sample_name
 from napari_anneal.validation.leakage.planes import fingerprint, grey, planes_of
 from napari_anneal.validation.report import LedgerNote
 
@@ -109,16 +110,19 @@ def open_gold(
         raise InputError("the plan has no gold samples; name a gold group.")
     trained = {i for fold in plan.folds for i in (*fold.train, *fold.val)} & set(plan.gold)
     if trained:
-        raise GoldError(f"{_name(samples, min(trained))} is gold and in a fold at once; make the split anew.")
+        raise GoldError(f"{sample_name(samples, min(trained))} is gold and in a fold at once; make the split anew.")
     if out is not None and (Path(out).expanduser() / PAGE).exists() and not overwrite:
         raise OutputError(f"{Path(out) / PAGE} already exists; choose another folder, or overwrite it.")
     card = read_card(place)
     gold = {i: unlocked(samples[i]) for i in plan.gold}
+    names = {i: sample_name(samples, i) for i in gold}
+    painted = {i: painted_fingerprint(sample) for i, sample in gold.items()}
     copies = _copies_of_gold(samples, gold)
-    _refuse_known(card, samples, gold, copies)
-    seen = {code for sample in gold.values() for code in _codes(sample)}
-    images = {_name(samples, i): image_fingerprint(sample) for i, sample in gold.items()}
-    painted = {_name(samples, i): painted_fingerprint(sample) for i, sample in gold.items()}
+    _refuse_known(card, samples, painted, copies)
+    pixels = {i: image_fingerprint(sample) for i, sample in gold.items()}
+    turned = {i: _turned(sample) for i, sample in gold.items()}
+    seen = {*pixels.values(), *turned.values()} - {""}
+    images = {names[i]: code for i, code in pixels.items()}
     anchors = [place / ANCHOR] if place.is_dir() else []
     remembered = _remembered(place, card, ledger, [samples[i] for i in plan.gold])
     entries = read_ledger(ledger, anchors, set(images.values()), remembered)
@@ -126,13 +130,13 @@ def open_gold(
     twins = {image_fingerprint(unlocked(samples[i])) for i in copies}
     before = openings(entries, seen | twins)
     about: dict[str, Any] = {"who": who.strip(), "model": bundle_hash(place), "bundle": place.name}
-    turned = {_name(samples, i): _turned(sample) for i, sample in gold.items()}
-    told: dict[str, Any] = {"event": "opened", "when": now(), **about, "images": images, "turned": turned}
+    told: dict[str, Any] = {"event": "opened", "when": now(), **about, "images": images}
+    told["turned"] = {names[i]: code for i, code in turned.items()}
 
     def write_down(record: dict[str, Any]) -> Any:
         return append_entry(ledger, record, anchors, set(images.values()), remembered)
 
-    opened = write_down({**told, "painted": painted})
+    opened = write_down({**told, "painted": {names[i]: code for i, code in painted.items()}})
     try:
         loaded = load_model(place)
         report = evaluate(
@@ -205,7 +209,7 @@ def _remembered(
 
 def _copies_of_gold(samples: Sequence[Sample], gold: Mapping[int, Sample]) -> dict[int, str]:
     """Sentence about each sample that is no gold but a copy of a gold image."""
-    names = [_name(samples, i) for i in range(len(samples))]
+    names = [sample_name(samples, i) for i in range(len(samples))]
     found: dict[int, str] = {}
     for copy in find_copies(samples):
         for index, other in ((copy.first, copy.second), (copy.second, copy.first)):
@@ -215,17 +219,20 @@ def _copies_of_gold(samples: Sequence[Sample], gold: Mapping[int, Sample]) -> di
 
 
 def _refuse_known(
-    card: BundleCard, samples: Sequence[Sample], gold: Mapping[int, Sample], copies: Mapping[int, str]
+    card: BundleCard, samples: Sequence[Sample], gold: Mapping[int, str], copies: Mapping[int, str]
 ) -> None:
-    """Refuse a model that learned from a gold image or from a copy of one, or comes from a model that did."""
+    """Refuse a model that learned from a gold image or from a copy of one, or comes from a model that did.
+
+    ``gold`` are the fingerprints of what is painted on it.
+    """
     known = set(card.fingerprints.values())
     for link in card.lineage:
         known |= {*link.train.values(), *link.validation.values()}
-    for i, sample in gold.items():
-        if painted_fingerprint(sample) in known:
+    for i, painted in gold.items():
+        if painted in known:
             raise GoldError(
-                f"the model was trained or judged on {_name(samples, i)}, which is gold: its score there would say "
-                "nothing; take another gold group, or train without this one."
+                f"the model was trained or judged on {sample_name(samples, i)}, which is gold: its score there would "
+                "say nothing; take another gold group, or train without this one."
             )
     for i, sentence in copies.items():
         if painted_fingerprint(unlocked(samples[i])) in known:
@@ -264,7 +271,3 @@ def _write_page(
     return write_evaluation(
         report, model, gold, out, colours=model.colours, title=title, about=about, overwrite=overwrite
     )
-
-
-def _name(samples: Sequence[Sample], index: int) -> str:
-    return samples[index].name or f"image {index + 1}"

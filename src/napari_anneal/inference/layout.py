@@ -10,7 +10,7 @@ that write and read them.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,8 @@ from napari_anneal.inference.tiles import TilePlan
 from napari_anneal.inference.views import AS_IT_IS, View
 
 __all__ = ["AXES", "MODES", "Layout", "Step", "plan_layout"]
+
+T = TypeVar("T")
 
 MODES = ("slices", "triplanar", "twelve", "context")
 AXES = "ZYX"
@@ -75,6 +77,11 @@ class Step(BaseModel):
         """Axes of the volume in the order of this step's."""
         return ORDER[self.axis]
 
+    def along_volume(self, along_step: tuple[T, T, T]) -> tuple[T, T, T]:
+        """What belongs to the axes of this step, in the order of those of the volume."""
+        z, y, x = (along_step[self.order.index(i)] for i in range(3))
+        return z, y, x
+
     @property
     def passes(self) -> int:
         """Tiles that are computed for one plane."""
@@ -102,7 +109,7 @@ class Layout(BaseModel):
     @property
     def total_tiles(self) -> int:
         """Tiles of all planes of all steps: what progress is counted in."""
-        return sum(step.shape[0] * step.passes for step in self.steps if step.kind == "predict")
+        return sum(step.shape[0] * step.passes for step in self.steps)
 
 
 def plan_layout(
@@ -136,12 +143,12 @@ def plan_layout(
     """
     _check(planes, mode, axis, combine, context)
     along = {"slices": axis, "context": axis}.get(mode, "XYZ")
-    shape, single = planes.stack_shape, along == "Z" and mode != "twelve"
+    shape, single = planes.stack_shape, along == "Z"
     steps = []
-    for number, a in enumerate(along):
+    for a in along:
         views = (TURNED if a == "Z" else MIRRORED) if mode == "twelve" else (AS_IT_IS,)
-        steps.append(_predicting(predictor, planes, tile, a, views, model_spacing, single and not number))
-    if along != "Z" and along[-1] != "Z":
+        steps.append(_predicting(predictor, planes, tile, a, views, model_spacing, single))
+    if along[-1] != "Z":
         n, h, w = shape
         steps.append(
             Step(kind="gather", shape=shape, size=(_thickness(predictor, n, h, w), h, w), views=(), scaled=(h, w))

@@ -7,8 +7,7 @@ is kept, and a run that goes on compares it with its digests.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from napari_anneal.errors import OutputError
 from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.journal import block_digest
 from napari_anneal.inference.ome_zarr_labels import CHUNK_SIDE
-from napari_anneal.inference.output import LabelSink, LabelVolume, open_sink
+from napari_anneal.inference.output import LabelSink, LabelVolume, check_place
 from napari_anneal.inference.units import LONG_NAMES
 from napari_anneal.samples.ome_zarr import OmeZarrPyramid
 
-__all__ = ["MapSink", "MapVolume", "keeping_maps", "open_all_maps", "open_maps"]
+__all__ = ["MapSink", "MapVolume", "open_all_maps", "open_maps"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def open_maps(out: str | os.PathLike[str], volume: MapVolume, overwrite: bool, s
     path = Path(out)
     if path.suffix.lower() != ".zarr":
         raise OutputError(f"{path}: probabilities and uncertainty are written as .ome.zarr or .zarr; end the name so.")
-    open_sink(path, volume, overwrite, source)
+    check_place(path, overwrite, source)
     return MapSink(path, volume, overwrite)
 
 
@@ -160,17 +159,6 @@ def open_all_maps(
         volume = MapVolume(labels.shape, dtype, labels.spacing, *named, labels.unit, labels.block, labels.translation)
         sinks[kind] = open_maps(path, volume, overwrite, source)
     return sinks
-
-
-@contextmanager
-def keeping_maps(sinks: Sequence[LabelSink]) -> Iterator[None]:
-    """Keep what is finished of every file when an error ends the run."""
-    try:
-        yield
-    except BaseException:
-        for sink in sinks:
-            sink.keep_partial()
-        raise
 
 
 def _without_layout(header: dict[str, Any]) -> dict[str, Any]:

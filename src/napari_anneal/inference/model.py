@@ -276,36 +276,30 @@ class Model:
             cluster = Cluster(scheduler, workers)
             maps_asked = bool(probabilities or uncertainty or probabilities_out or uncertainty_out)
             cluster.check(self.network, image, out, maps_asked, on_block is not None, only is not None)
-        acting = self._estimating(uncertainty)
-        if acting is not self:
-            return acting.segment(
-                image, axes, tile, out, mode, probabilities, "entropy", progress, cancel, spacing, overwrite, unit,
-                axis=axis, combine=combine, resample=resample, resume=resume, on_block=on_block, first=first, only=only,
-                level=level, channel=channel, dataset=dataset,
-                probabilities_out=probabilities_out, uncertainty_out=uncertainty_out, half=half,
-            )  # fmt: skip
-        spec = self.card.architecture
-        channels = spec.in_channels // self.card.context
+        model = self._estimating(uncertainty)
+        card, predictor = model.card, model.predictor
+        spec = card.architecture
+        channels = spec.in_channels // card.context
         planes, source = open_planes(image, axes, spacing, channels, unit_symbol(unit), level, channel, dataset)
         if only is not None:
             planes = OneSlice(planes, only)
         # Limits come first: an image that cannot be used is refused before anything is created.
         limits = planes.intensity_limits()
-        model_spacing = self._spacing_to_resample_to() if resample else None
-        context, grey = self.card.context, (limits.low, limits.high)
-        layout = plan_layout(self.predictor, planes, grey, tile, mode, axis, combine, context, model_spacing)
+        model_spacing = model._spacing_to_resample_to() if resample else None
+        grey = limits.low, limits.high
+        layout = plan_layout(predictor, planes, grey, tile, mode, axis, combine, card.context, model_spacing)
         dtype = label_dtype(spec.n_classes)
         sink: LabelSink | None = None
         header: dict[str, Any] | None = None
         step = layout.steps[-1]
         block = None if step.size[1:] == step.shape[1:] else step.size[1:]
-        volume = LabelVolume(planes.shape, dtype, planes.spacing, self.classes, self.colours, planes.unit, block)
+        volume = LabelVolume(planes.shape, dtype, planes.spacing, card.classes, card.colours, planes.unit, block)
         wanted = {"probabilities": probabilities_out, "uncertainty": uncertainty_out}
         maps = open_all_maps(volume, wanted, half, overwrite, source, out)
         if out is not None:
             sink = open_sink(Path(out), volume, overwrite, source)
             asked = {"tile": tile, "mode": mode, "axis": axis, "combine": combine, "resample": model_spacing}
-            header = run_header(self.predictor, planes, layout, dtype.name, asked)
+            header = run_header(predictor, planes, layout, dtype.name, asked)
         elif resume:
             raise InputError("only a run that writes to a file can be gone on with; pass out=.")
         earlier = earlier_layout(sink, header) if resume and sink is not None and header is not None else None
@@ -314,16 +308,16 @@ class Model:
         kind: Callable[..., SegmentationRun] = SegmentationRun
         if cluster is not None:
             chosen = {"axes": axes, "spacing": spacing, "level": level, "channel": channel, "dataset": dataset}
-            kind = cluster.run(self.card, volume, chosen)
+            kind = cluster.run(card, volume, chosen)
         run = kind(
-            self.predictor,
+            predictor,
             planes,
             earlier or layout,
             dtype,
             sink,
             keep,
             bool(uncertainty) and uncertainty_out is None,
-            self.card.temperature,
+            card.temperature,
             header,
             resume=earlier is not None,
             maps=maps,
@@ -333,8 +327,8 @@ class Model:
             labels=run.labels,
             probabilities=run.probabilities,
             uncertainty=run.uncertainty,
-            classes=self.classes,
-            colours=self.colours,
+            classes=card.classes,
+            colours=card.colours,
             spacing=planes.spacing,
             path=run.path,
             done=done,

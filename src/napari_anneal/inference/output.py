@@ -9,7 +9,7 @@ full: then all three are removed, to give the space back.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,13 +242,13 @@ def check_place(out: str | Path, overwrite: bool, source: Path | None) -> None:
 
 
 @contextmanager
-def keeping_what_is_done(sink: LabelSink | None) -> Iterator[None]:
-    """Keep the finished slices when an error ends the run, and say where they are."""
+def keeping_what_is_done(sink: LabelSink | None, maps: Iterable[LabelSink] = ()) -> Iterator[None]:
+    """Keep the finished slices, those of ``maps`` too, when an error ends the run, and say where they are."""
     try:
         yield
-    except OutputError:
-        raise
     except BaseException as error:
+        for other in maps:
+            other.keep_partial()
         kept = None if sink is None else sink.keep_partial()
         if kept is not None and sink is not None and isinstance(error, InputError):
             raise InputError(f"{error} The {sink.written} slices finished before are kept in {kept}.") from error

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from napari_anneal.cancelling import CancelSignal
 from napari_anneal.errors import InputError
-from napari_anneal.inference.candidates import Box, Place, check_samples, named, places_in
+from napari_anneal.inference.candidates import Box, Place, check_samples, places_in
 from napari_anneal.inference.choosing import Choice, choose
 from napari_anneal.inference.model import Model, load_model
 from napari_anneal.inference.place_features import PlaceFeatures, even_scale
@@ -30,6 +30,7 @@ from napari_anneal.inference.uncertainty import Looker, Uncertainty
 from napari_anneal.samples.normalisation import standardise
 from napari_anneal.samples.sample import Sample
 from napari_anneal.validation.gold_free import gold_free
+from napari_anneal.validation.leakage.merging import sample_name
 
 __all__ = ["RankedPlace", "Ranking", "rank"]
 
@@ -218,7 +219,7 @@ class _Survey:
             if cancel is not None and cancel.is_set():
                 return False
             if index != opened:
-                name = named(samples, index)
+                name = sample_name(samples, index)
                 planes = Planes(samples[index], self.model.card.architecture.in_channels, name)
                 opened, limits = index, planes.intensity_limits()
             assert planes is not None
@@ -286,7 +287,7 @@ class _Survey:
         ground = grounds[at]
         scores = unsure[:, at]
         share = shares[:, [k for k in range(shares.shape[1]) if k not in ground]].sum(axis=1)
-        groups = [samples[place.sample].group.strip() or named(samples, place.sample) for place in places]
+        groups = [samples[place.sample].group.strip() or sample_name(samples, place.sample) for place in places]
         slices = np.array([np.nan if place.z is None else float(place.z) for place in places])
         columns: dict[tuple[int, Box], int] = {}
         stacks = np.array([columns.setdefault((p.sample, p.box), len(columns)) for p in places], dtype=np.int64)
@@ -305,7 +306,7 @@ class _Survey:
             ranked.append(
                 RankedPlace(
                     rank=number,
-                    name=named(samples, place.sample),
+                    name=sample_name(samples, place.sample),
                     group=samples[place.sample].group.strip(),
                     z=place.z,
                     box=place.box,

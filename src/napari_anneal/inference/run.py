@@ -16,7 +16,7 @@ from napari_anneal.errors import InputError
 from napari_anneal.inference.blocks import Block
 from napari_anneal.inference.journal import block_digest
 from napari_anneal.inference.layout import Layout, Step
-from napari_anneal.inference.map_output import MapSink, keeping_maps
+from napari_anneal.inference.map_output import MapSink
 from napari_anneal.inference.output import LabelSink, keeping_what_is_done
 from napari_anneal.inference.pipeline import run_pipeline
 from napari_anneal.inference.planes import Planes
@@ -75,7 +75,8 @@ class SegmentationRun:
         """Run, and return the number of planes that were finished; see ``Model.segment`` for the arguments."""
         self._allocate()
         sink, layout = self._sink, self._layout
-        state = self._planes.state()
+        # Of when the journal's header was made: a change since then counts, too.
+        state = self._header["image"][1] if self._header else self._planes.state()
         total, tiles_done, voxels, last = layout.total_tiles, 0, 0, len(layout.steps) - 1
 
         def advance(tiles: int = 1) -> None:
@@ -92,7 +93,7 @@ class SegmentationRun:
             self._predictor.n_classes,
         )
         try:
-            with keeping_what_is_done(sink), keeping_maps((*self._maps.values(), *([sink] if sink else []))):
+            with keeping_what_is_done(sink, self._maps.values()):
                 if sink is not None and not self._resume:
                     sink.open(self._header)
                 self._open_maps()
@@ -207,7 +208,7 @@ class SegmentationRun:
         if number == len(self._layout.steps) - 1:
             return all(maps.holds_block(block) for maps in self._maps.values()) and self._sink.holds(block, digest)
         try:
-            return block_digest(self._scratch[number].fresh(_in_volume(block, step))) == digest
+            return block_digest(self._scratch[number].fresh(step.along_volume(block.where))) == digest
         except Exception:  # a chunk that is lost or cannot be decoded
             return False
 
@@ -219,7 +220,7 @@ class SegmentationRun:
                 levels = found.clamp_(0, 1).mul_(65535).add_(0.5).to(torch.int32).numpy().astype(np.uint16)
             axes = np.argsort(step.order)
             found = np.moveaxis(levels, 1, 0).transpose(0, *(1 + axes))
-        where = _in_volume(block, step)
+        where = step.along_volume(block.where)
         self._scratch[number].write(where, found)
         if self._sink is not None:
             self._sink.journal.add(number, block.index, block_digest(found))
@@ -275,9 +276,3 @@ class SegmentationRun:
 def _voxels(block: Block) -> int:
     z, y, x = block.shape
     return z * y * x
-
-
-def _in_volume(block: Block, step: Step) -> tuple[slice, slice, slice]:
-    """Where a block of a step lies in the volume."""
-    z, y, x = (block.where[step.order.index(i)] for i in range(3))
-    return z, y, x

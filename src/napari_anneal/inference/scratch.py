@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from napari_anneal.inference.layout import AXES, Layout, Step
 from napari_anneal.samples.placing import remove
@@ -89,6 +88,8 @@ class ScratchFolder:
 
     def volume(self, step: int) -> Scratch:
         """The volume that a step writes: created, or the one that is there."""
+        import zarr
+
         made = self._layout.steps[step]
         channels, dtype = self._kinds[made.kind]
         store: Any = zarr.storage.MemoryStore() if self._place is None else self._place / f"{step}.zarr"
@@ -96,7 +97,7 @@ class ScratchFolder:
             return Scratch(zarr.open_array(store, mode="r+"))
         array = zarr.create_array(
             store,
-            shape=(channels, *_along_volume(made.shape, made)),
+            shape=(channels, *made.along_volume(made.shape)),
             chunks=(channels, *self._chunks(step)),
             dtype=dtype,
             fill_value=0,
@@ -115,7 +116,7 @@ class ScratchFolder:
     def _chunks(self, number: int) -> tuple[int, ...]:
         """As thick along an axis as the blocks of the step that sweeps along it."""
         step = self._layout.steps[number]
-        chunks = list(_along_volume(step.shape, step))
+        chunks = list(step.along_volume(step.shape))
         if step.kind == "copy":  # read along all three axes
             return tuple(min(n, step.size[0]) for n in chunks)
         for sweep in (step, self._layout.steps[number + 1]):
@@ -125,9 +126,3 @@ class ScratchFolder:
     def _bytes(self, step: Step) -> int:
         channels, dtype = self._kinds[step.kind]
         return int(np.prod(step.shape, dtype=np.int64)) * channels * dtype.itemsize
-
-
-def _along_volume(counts: tuple[int, int, int], step: Step) -> tuple[int, int, int]:
-    """Counts along the axes of a step → along those of the volume."""
-    z, y, x = (counts[step.order.index(i)] for i in range(3))
-    return z, y, x

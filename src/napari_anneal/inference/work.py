@@ -64,14 +64,14 @@ class BlockWork:
 
     def read(self, block: Block) -> tuple[npt.NDArray[np.float32] | None, npt.NDArray[Any] | None]:
         """Standardised pixels ``(C, d, h, w)`` of a block with its surroundings, and what earlier steps found there."""
-        before = None if self._before is None else self._box(self._before, *block.where)
+        before = None if self._before is None else self._box(self._before, block.where)
         if not self._step.views:
             return None, before
         planes, rows, columns = block.where
         reach = self._layout.context // 2
         begin, end = planes.start + self._offset, planes.stop + self._offset
         inner = slice(max(0, begin - reach), min(self._depth, end + reach))
-        box = self._box(self._source, inner, *self._region(rows, columns))
+        box = self._box(self._source, (inner, *self._region(rows, columns)))
         # Beyond the first and the last plane, these stand in for the neighbours that there are none of.
         wanted = np.arange(begin - reach, end + reach).clip(0, self._depth - 1) - inner.start
         box = box if len(wanted) == box.shape[1] else box[:, wanted]
@@ -91,9 +91,12 @@ class BlockWork:
         if before is not None:
             found = torch.from_numpy(np.moveaxis(before, 0, 1).astype(np.float32)).div_(65535)
         if pixels is not None:
-            planes = self._with_neighbours(pixels)
+            planes = torch.from_numpy(np.ascontiguousarray(self._with_neighbours(pixels)))
+            size = planes.shape[-2:]
+            if self._step.scaled != self._step.shape[1:]:
+                planes = _resized(planes, self._step.scaled, antialias=True)
             for view in self._step.views:
-                part = self._view(planes, view, block, forward, on_tile)
+                part = self._view(planes, size, view, block, forward, on_tile)
                 found = part if found is None else self._combined(found, part, count)
                 count += 1
         assert found is not None
@@ -107,24 +110,21 @@ class BlockWork:
 
     def _view(
         self,
-        planes: npt.NDArray[np.float32],
+        planes: torch.Tensor,
+        size: torch.Size,
         view: View,
         block: Block,
         forward: Forward,
         on_tile: Callable[[], None] | None,
     ) -> torch.Tensor:
-        """Probabilities of planes that the network sees mirrored or turned."""
+        """Probabilities, at ``size``, of planes that the network sees mirrored or turned."""
         step = self._step
         plan = step.plan_for(view)
         _, rows, columns = block.where
         whole = block.shape[1:] == step.shape[1:]
         if not whole:
             plan, (top, left) = plan.part(rows, columns)
-        size = planes.shape[-2:]
-        given = torch.from_numpy(np.ascontiguousarray(planes))
-        if step.scaled != step.shape[1:]:
-            given = _resized(given, step.scaled, antialias=True)
-        seen = view(given).numpy()
+        seen = view(planes).numpy()
         found = view.undo(self._predictor.predict_planes(seen, plan, forward, on_tile, self._layout.batch_pixels))
         if step.scaled != step.shape[1:]:
             found = _resized(found, (size[0], size[1]), antialias=False)
@@ -145,11 +145,9 @@ class BlockWork:
         _, (y, x) = self._step.tiles.part(rows, columns)
         return slice(y.start, min(y.stop, height)), slice(x.start, min(x.stop, width))
 
-    def _box(self, source: VoxelSource, *where: slice) -> npt.NDArray[Any]:
+    def _box(self, source: VoxelSource, where: tuple[slice, slice, slice]) -> npt.NDArray[Any]:
         """A box given along the axes of this step, read along those of the volume and turned back."""
-        order = self._step.order
-        z, y, x = (where[order.index(i)] for i in range(3))
-        return source.read(z, y, x).transpose(0, *(1 + i for i in order))
+        return source.read(*self._step.along_volume(where)).transpose(0, *(1 + i for i in self._step.order))
 
     def _standardised(self, box: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if box.dtype != np.uint8:

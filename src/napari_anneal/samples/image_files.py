@@ -164,10 +164,14 @@ def _read_picture(path: Path, as_labels: bool) -> Read:
     return array, "YXC" if array.ndim == 3 else "YX", None
 
 
+def _slice_files(folder: Path) -> list[Path]:
+    names = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_order)
+    return [p for p in names if p.is_file() and p.suffix.lower() in (*PICTURES, *TIFFS)]
+
+
 def _read_slices(folder: Path, as_labels: bool) -> Read:
     """A folder of equally sized pictures as one stack, in the order of the numbers in their names."""
-    names = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_order)
-    slices = [p for p in names if p.is_file() and p.suffix.lower() in (*PICTURES, *TIFFS)]
+    slices = _slice_files(folder)
     if not slices:
         raise InputError(f"the folder {folder.name!r} holds neither a zarr store nor slices (PNG, JPEG, BMP, TIFF).")
     planes: list[npt.NDArray[Any]] = []
@@ -213,8 +217,7 @@ def _read_hdf5(path: Path, dataset: str, level: int, channel: int | None) -> Rea
 
 def _lazy_slices(folder: Path, as_labels: bool) -> Read:
     """As ``_read_slices``, but only the sizes are read now, and a slice when it is asked for."""
-    names = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=natural_order)
-    slices = [p for p in names if p.is_file() and p.suffix.lower() in (*PICTURES, *TIFFS)]
+    slices = _slice_files(folder)
     if not slices or sum(p.stat().st_size for p in slices) <= LAZY_BYTES:
         return _read_slices(folder, as_labels)
     first, axes, spacing = read_image(slices[0], as_labels=as_labels)

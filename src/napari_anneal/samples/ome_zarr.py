@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 __all__ = ["OmeZarrPyramid"]
 
@@ -64,6 +63,8 @@ class OmeZarrPyramid:
         axes: str | None = None,
         translation: tuple[float, ...] | None = None,
     ) -> None:
+        import zarr
+
         names = list(axes or "zyx"[-len(shape) :])
         self._factors = _factors(shape)
         if not fresh:

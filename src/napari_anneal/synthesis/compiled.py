@@ -1,4 +1,4 @@
-"""The one way kernels of this folder are compiled: without the GIL, and kept on disk where the disk lets us."""
+"""The one way kernels of this package are compiled: without the GIL, and kept on disk where the disk lets us."""
 
 from __future__ import annotations
 

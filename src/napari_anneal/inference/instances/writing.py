@@ -19,7 +19,7 @@ from napari_anneal.inference.instances.finding import find_instances
 from napari_anneal.inference.instances.recipe import InstanceRecipe
 from napari_anneal.inference.instances.result import Instances
 from napari_anneal.inference.instances.table import as_volume
-from napari_anneal.inference.output import LabelVolume, open_sink
+from napari_anneal.inference.output import LabelVolume, check_place, open_sink
 from napari_anneal.samples.placing import disk_is_full
 
 __all__ = ["instances_to_file"]
@@ -76,7 +76,7 @@ def instances_to_file(
         unit=None if spacing is None else unit,
     )
     place = Path(path)
-    open_sink(place, about, overwrite, source_path)
+    check_place(place, overwrite, source_path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent, ignore_cleanup_errors=True)
