@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.inference.instances.neighbours import flat_jumps
 from napari_anneal.inference.instances.regions import Edges, Regions, join
 from napari_anneal.synthesis.compiled import compiled
 from napari_anneal.synthesis.statistics.flooding import root
@@ -68,7 +69,7 @@ def basins_of_block(
     depth
         Seed depth, in units of height.
     """
-    jumps = np.array([(z * heights.shape[1] + y) * heights.shape[2] + x for z, y, x in steps], np.int64)
+    jumps = flat_jumps(steps, heights.shape)
     marks = np.zeros((1, 1, 1), np.int32) if seeds is None else seeds
     seeded = seeds is not None
     labels = np.empty(heights.shape, np.int32)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.inference.instances.basins import BlockRegions
+from napari_anneal.inference.instances.neighbours import flat_jumps
 from napari_anneal.inference.instances.regions import Edges, Regions
 from napari_anneal.synthesis.compiled import compiled
 from napari_anneal.synthesis.statistics.flooding import root
@@ -21,7 +22,7 @@ def components_of_block(
     flooded: Mask, steps: Ints, origin: tuple[int, int, int], shape: tuple[int, int, int]
 ) -> BlockRegions:
     """Connected components of a block, in scan order; see `basins_of_block` for the arguments."""
-    jumps = np.array([(z * flooded.shape[1] + y) * flooded.shape[2] + x for z, y, x in steps], np.int64)
+    jumps = flat_jumps(steps, flooded.shape)
     labels = np.zeros(flooded.shape, np.int32)
     # A new number needs a pixel with no flooded pixel before it in its row: at most every second.
     parent = np.zeros(flooded.size // 2 + 2, np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from napari_anneal.inference.instances.neighbours import flat_jumps
 from napari_anneal.synthesis.compiled import compiled
 
 __all__ = ["crests"]
@@ -24,7 +25,7 @@ def crests(
     steps
         Forward half of the neighbours, see `forward_steps`.
     """
-    jumps = np.array([(z * labels.shape[1] + y) * labels.shape[2] + x for z, y, x in steps], np.int64)
+    jumps = flat_jumps(steps, labels.shape)
     out = np.zeros([n - 2 for n in labels.shape], bool)
     _crests(labels, heights, jumps, out)
     return out

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["forward_steps"]
+__all__ = ["flat_jumps", "forward_steps"]
 
 
 def forward_steps(shape: tuple[int, int, int], connectivity: int, slices: bool = False) -> npt.NDArray[np.int64]:
@@ -27,3 +27,8 @@ def forward_steps(shape: tuple[int, int, int], connectivity: int, slices: bool =
         span[0] = (0,)
     steps = [s for s in itertools.product(*span) if s > (0, 0, 0) and sum(map(abs, s)) <= connectivity]
     return np.array(steps, dtype=np.int64).reshape(-1, 3)
+
+
+def flat_jumps(steps: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Steps as differences of the index in a flattened array of this shape, int64 ``(n,)``."""
+    return steps @ np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)

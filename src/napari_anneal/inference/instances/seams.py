@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.inference.blocks import Block
+from napari_anneal.inference.instances.neighbours import flat_jumps
 from napari_anneal.inference.instances.regions import Edges
 from napari_anneal.synthesis.compiled import compiled
 
@@ -69,7 +70,7 @@ class Seams:
         self._column = _in_volume(labels[:, :, -1], offset)
         if heights is None:
             heights = np.zeros((1, 1, 1), np.uint16)
-        jumps = np.array([(s[0] * around.shape[1] + s[1]) * around.shape[2] + s[2] for s in self._steps], np.int64)
+        jumps = flat_jumps(self._steps, around.shape)
         place = np.array([*block.start, *self._shape], np.int64)
         fields = np.empty((4, 0), np.int64)
         fields = np.empty((4, _across(labels, offset, around, heights, jumps, place, fields)), np.int64)
