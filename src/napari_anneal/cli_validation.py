@@ -52,7 +52,8 @@ def evaluate(
         bool | None,
         typer.Option(
             "--controls/--no-controls",
-            help="Classical methods beside it, fitted on the groups not evaluated (default: in a report, if any).",
+            help="Classical methods beside it, fitted on the groups not evaluated (default: in a report, "
+            "if any; of gold only if asked).",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the figures of every image and class here.")] = None,
@@ -158,7 +159,7 @@ def _hand_out(
 def _to_fit_on(others: list[Sample], controls: bool | None, out: Path | None) -> list[Sample] | None:
     """Samples for classical methods: as asked for, and in a report wherever two classes are painted on others."""
     if controls is None:
-        painted = {int(part.labels.max()) for sample in others for part in sample.painted_slices()}
+        painted = (int(part.labels.max()) for sample in others for part in sample.painted_slices())
         controls = out is not None and max(painted, default=0) >= 2
     return others if controls else None
 

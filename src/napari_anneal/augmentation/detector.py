@@ -70,8 +70,6 @@ class MatchedNoise(NamedTuple):
         Blur of every image, each with a sentence.
     remarks
         What to know before these figures are believed, a sentence each.
-    suggestion
-        A sentence where the dose is so low that shot noise should be augmented; else ``None``.
     """
 
     gaussian_noise_std: Range | None
@@ -80,7 +78,12 @@ class MatchedNoise(NamedTuple):
     measured: tuple[Noise, ...]
     blurs: tuple[Blur, ...]
     remarks: tuple[str, ...]
-    suggestion: str | None
+
+    @property
+    def suggestion(self) -> str | None:
+        """A sentence where the dose is so low that shot noise should be augmented; else ``None``."""
+        low = low_dose(self.measured)
+        return None if low is None else low.sentence
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -136,7 +139,6 @@ def match_noise(images: Sequence[npt.NDArray[Any]]) -> MatchedNoise:
     widths = [noise.read for noise in measured if noise.read > NO_NOISE]
     counts = _counts(measured)
     sigmas = [blur.sigma_px for blur in blurs if blur.sigma_px is not None]
-    low = low_dose(measured)
     return MatchedNoise(
         (LEAST_PART * min(widths), max(widths)) if widths else None,
         _drawn(counts) if counts else None,
@@ -144,7 +146,6 @@ def match_noise(images: Sequence[npt.NDArray[Any]]) -> MatchedNoise:
         measured,
         blurs,
         tuple(_remarks([width for _, _, width in found], blurs, [_cut_off(image) for image in arrays])),
-        None if low is None else low.sentence,
     )
 
 

@@ -172,13 +172,10 @@ def export_augmented(
             progress(total, total)
         _describe(partial, recipe, seed, copies, rows)
         put_in_place(partial, out)
-    except OSError as error:
+    except BaseException as error:
         remove(partial)
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"{out} cannot be written ({why_not_written(error)}); write somewhere else.") from error
-    except BaseException:
-        remove(partial)
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"{out} cannot be written ({why_not_written(error)}); write somewhere else.") from error
         raise
     left_out = tuple(name for name, count in zip(names, slices, strict=True) if not count)
     return Exported(out, sum(slices) * copies, sum(slices) * originals, left_out)

@@ -2,7 +2,7 @@
 
 from napari_anneal.pages.charts import Curve, chart
 from napari_anneal.pages.page import render, swatches
-from napari_anneal.pages.pictures import RIGHT, WRONG, error_map, overlay, png, shown, side_by_side
+from napari_anneal.pages.pictures import RIGHT, WRONG, error_map, overlay, png, rgb, shown, side_by_side
 
 __all__ = [
     "RIGHT",
@@ -13,6 +13,7 @@ __all__ = [
     "overlay",
     "png",
     "render",
+    "rgb",
     "shown",
     "side_by_side",
     "swatches",

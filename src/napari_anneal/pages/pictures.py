@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from napari_anneal.samples.normalisation import intensity_range
 
-__all__ = ["RIGHT", "WRONG", "error_map", "overlay", "png", "shown", "side_by_side"]
+__all__ = ["RIGHT", "WRONG", "error_map", "overlay", "png", "rgb", "shown", "side_by_side"]
 
 GAP_PX = 6
 # Blue and vermilion of Okabe and Ito's palette: told apart with every common colour vision deficiency.
@@ -30,12 +30,12 @@ def overlay(
     image: npt.NDArray[np.uint8], labels: npt.NDArray[Any] | None, colours: Sequence[str], opacity: float = 0.45
 ) -> npt.NDArray[np.uint8]:
     """Tint an image, uint8 ``(Y, X)`` or ``(Y, X, 3)``, by its labels (0 stays as it is); returns ``(Y, X, 3)``."""
-    rgb = image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=2)
+    picture = image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=2)
     if labels is None:
-        return rgb
-    table = np.array([(0, 0, 0), *(_rgb(colour) for colour in colours)], dtype=np.float32)
-    tinted = rgb * np.float32(1 - opacity) + table[labels] * np.float32(opacity)
-    return np.asarray(np.where((labels > 0)[..., np.newaxis], np.round(tinted), rgb), dtype=np.uint8)
+        return picture
+    table = np.array([(0, 0, 0), *(rgb(colour) for colour in colours)], dtype=np.float32)
+    tinted = picture * np.float32(1 - opacity) + table[labels] * np.float32(opacity)
+    return np.asarray(np.where((labels > 0)[..., np.newaxis], np.round(tinted), picture), dtype=np.uint8)
 
 
 def error_map(
@@ -66,6 +66,7 @@ def png(picture: npt.NDArray[np.uint8]) -> Markup:
     return Markup("data:image/png;base64,") + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def rgb(colour: str) -> tuple[int, int, int]:
+    """``#rrggbb`` as three numbers up to 255."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue

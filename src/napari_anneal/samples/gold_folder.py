@@ -84,7 +84,8 @@ def lock_gold(folder: str | Path, samples: Iterable[Sample]) -> list[Sample]:
     LedgerError
         The ledger is gone, shortened or edited.
     """
-    gold, entries = read_gold_file(folder), _entries(folder)
+    gold = read_gold_file(folder)
+    entries = _entries(folder, gold)
     _refuse_contradiction(Path(folder), gold, entries)
     if gold is None and not entries:
         return list(samples)

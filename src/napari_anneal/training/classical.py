@@ -45,13 +45,13 @@ def classical_scores(
     """
     try:
         found = []
+        painted = [list(sample.painted_slices()) for sample in validation]
         for name, control in fit_controls(train, classes).items():
             dice = []
-            for sample in validation:
+            for sample, parts in zip(validation, painted, strict=True):
                 confusion = np.zeros((len(classes), len(classes)), np.int64)
-                painted = list(sample.painted_slices())
-                planes = control.planes(sample, [slice(None) if part.z is None else part.z for part in painted])
-                for part, plane in zip(painted, planes, strict=True):
+                planes = control.planes(sample, [slice(None) if part.z is None else part.z for part in parts])
+                for part, plane in zip(parts, planes, strict=True):
                     confusion += confusion_matrix(part.labels, plane, len(classes))
                 dice.append(scores_from_confusion(confusion).dice)
             means = plain(quiet(np.nanmean, np.array(dice)))

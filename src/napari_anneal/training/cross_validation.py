@@ -32,7 +32,7 @@ from napari_anneal.validation import Fold, Report, SplitPlan, evaluate, group_in
 from napari_anneal.validation.contours import check_tolerance
 from napari_anneal.validation.evaluate import check_spacing
 from napari_anneal.validation.figures import check_metrics
-from napari_anneal.validation.report import ONE_SPLIT, plain, quiet, spread, spread_rows, three_digits
+from napari_anneal.validation.report import ONE_SPLIT, plain, plus_minus, quiet, spread, spread_rows, three_digits
 from napari_anneal.validation.splits import most_folds
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -162,7 +162,7 @@ class CrossValidation(Sequence[Run]):
             lines += ["", "Dice of classical methods at their best on the training images of each fold:"]
             for name, dice in found.items():
                 means = zip(quiet(np.nanmean, dice), quiet(np.nanstd, dice, ddof=1), strict=True)
-                figures = "  ".join(f"{three_digits(mean)} ± {three_digits(std)}" for mean, std in means)
+                figures = "  ".join(plus_minus(mean, std) for mean, std in means)
                 lines.append(f"  {name}: {figures}")
         return "\n".join([*lines, "", *self._notes()])
 
@@ -170,10 +170,9 @@ class CrossValidation(Sequence[Run]):
         """What the numbers are, below the table."""
         folds, seeds = len(set(self.fold_numbers)), sorted(set(self.seeds))
         which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        right, scatter = (three_digits(value) for value in spread(self.accuracy))
         notes = [
             f"mean ± standard deviation over {folds} fold{'s' if folds > 1 else ''}, {which}.",
-            f"Pixel accuracy {right} ± {scatter}.",
+            f"Pixel accuracy {plus_minus(*spread(self.accuracy))}.",
         ]
         if self.reports[0].tolerance:
             notes.append(f"Boundary figures at a tolerance of {self.reports[0].tolerance}.")
@@ -190,11 +189,7 @@ class CrossValidation(Sequence[Run]):
         if folds == 1:
             notes.append(f"This is {ONE_SPLIT}: another one may differ by as much.")
         if found := self.controls():
-            means = (
-                f"{name.replace('_', ' ')} {three_digits(float(quiet(np.nanmean, dice)))} ± "
-                f"{three_digits(float(quiet(np.nanstd, dice, ddof=1)))}"
-                for name, dice in found.items()
-            )
+            means = (f"{name.replace('_', ' ')} {plus_minus(*spread(dice))}" for name, dice in found.items())
             notes.append(f"Mean Dice of the best epochs, beside the controls: {', '.join(means)}.")
         if self.finding is not None:
             notes.append(self.finding.sentence)

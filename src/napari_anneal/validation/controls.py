@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.errors import InputError
-from napari_anneal.samples.normalisation import intensity_range
+from napari_anneal.samples.normalisation import IntensityRange, intensity_range
 from napari_anneal.samples.sample import PaintedSlice, Sample
 from napari_anneal.validation.control_bands import (
     find_bands,
@@ -178,11 +178,16 @@ def fit_classical(
         )
     names = tuple(classes) if classes is not None else tuple(f"class {k}" for k in range(1, n_classes + 1))
     picks = np.unique(np.linspace(0, len(painted) - 1, min(len(painted), MAX_FIT_SLICES)).round().astype(int))
-    chosen = [painted[i] for i in picks]
-    areas = AREAS_PX if by_size else (0,)
-    candidates = [_fit_cells(variant, chosen, areas) for variant in _variants(names, methods)]
-    if not candidates:
+    variants = _variants(names, methods)
+    if not variants:
         raise InputError(f"no classical method is left to choose from; methods are {', '.join(ALL_METHODS)}.")
+    units: dict[int, IntensityRange] = {}
+    for sample, _ in (painted[i] for i in picks):
+        if id(sample) not in units:
+            units[id(sample)] = intensity_range(sample.image, sample.axes, sample.name or "the image")
+    chosen = [(*painted[i], units[id(painted[i][0])]) for i in picks]
+    areas = AREAS_PX if by_size else (0,)
+    candidates = [_fit_cells(variant, chosen, areas) for variant in variants]
     # ``max`` keeps the first of equals: the simplest.
     return max((control for group in candidates for control in group), key=lambda control: control.train_dice)
 
@@ -224,15 +229,17 @@ def _variants(classes: tuple[str, ...], methods: Sequence[Method]) -> list[Class
 
 
 def _fit_cells(
-    control: ClassicalControl, painted: list[tuple[Sample, PaintedSlice]], areas: Sequence[int]
+    control: ClassicalControl, painted: list[tuple[Sample, PaintedSlice, IntensityRange]], areas: Sequence[int]
 ) -> Iterator[ClassicalControl]:
     """Give the cells of one variant to classes, for every area to split at."""
     banded = []
-    for sample, part in painted:
-        unit = intensity_range(sample.image, sample.axes, sample.name or "the image")
+    thresholds: dict[int, Any] = {}
+    for sample, part, unit in painted:
+        if id(sample) not in thresholds:
+            thresholds[id(sample)] = thresholds_of(sample, unit, control)
         window = _window(part.labels)
         grey = grey_plane(part.image[(slice(None), *window)], unit, control.sigma_px)
-        bands = find_bands(grey, thresholds_of(sample, unit, control), control)
+        bands = find_bands(grey, thresholds[id(sample)], control)
         banded.append((bands, region_sizes(bands) if any(areas) else None, part.labels[window]))
     n_classes = len(control.classes)
     for area in areas:

@@ -24,6 +24,7 @@ __all__ = [
     "LedgerNote",
     "Report",
     "plain",
+    "plus_minus",
     "quiet",
     "spread",
     "spread_rows",
@@ -201,7 +202,7 @@ class Report:
         heads = "".join(f"{name:>{column}}" for name, column in zip(self.classes, columns, strict=True))
         rows = ["", f"{'method (Dice)':<{width}}{heads}"]
         for name, report in [("this model", self), *((name, report) for name, (_, report) in self.controls.items())]:
-            cells = (f"{three_digits(m)} ± {three_digits(s)}" for m, s in zip(report.mean(), report.std(), strict=True))
+            cells = (plus_minus(m, s) for m, s in zip(report.mean(), report.std(), strict=True))
             rows.append(f"{name:<{width}}" + "".join(f"{cell:>{c}}" for cell, c in zip(cells, columns, strict=True)))
         return rows
 
@@ -213,7 +214,7 @@ class Report:
             f"n/a: the class is not painted there. This is {ONE_SPLIT}: another one may differ by as much.",
         ]
         mean, std = spread(self.accuracy)
-        notes.append(f"Pixel accuracy {three_digits(mean)} ± {three_digits(std)} over images.")
+        notes.append(f"Pixel accuracy {plus_minus(mean, std)} over images.")
         if groups >= MIN_GROUPS:
             ends = zip(self.classes, self.interval(), strict=True)
             spans = (f"{name} {three_digits(low)}–{three_digits(high)}" for name, (low, high) in ends)
@@ -313,9 +314,14 @@ def spread_rows(
         cell = max(17, *(len(metric) + 2 for metric in shown))
         lines += [""] * bool(lines) + [f"{'class':<{width}}" + "".join(f"{metric:>{cell}}" for metric in shown)]
         for k, name in enumerate(classes):
-            cells = (f"{three_digits(mean(m)[k])} ± {three_digits(std(m)[k])}" for m in shown)
+            cells = (plus_minus(mean(m)[k], std(m)[k]) for m in shown)
             lines.append(f"{name:<{width}}" + "".join(f"{text:>{cell}}" for text in cells))
     return lines
+
+
+def plus_minus(mean: float, std: float) -> str:
+    """``0.812 ± 0.034``."""
+    return f"{three_digits(mean)} ± {three_digits(std)}"
 
 
 def three_digits(value: float) -> str:

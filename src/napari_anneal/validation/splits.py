@@ -108,8 +108,9 @@ def group_split(
 ) -> SplitPlan:
     """Split samples into folds such that no group is on both sides of any of them.
 
-    Groups that share copies of an image (turned, tinted, noisy, cropped; see `find_copies`) count as one, and the
-    report says so. Augmented copies (``Sample.copy_of``) train where their original does, and validate nowhere.
+    Groups that share copies of an image (turned, tinted, noisy, cropped; see `find_copies`) or parts of one (tiles,
+    slices) count as one, and the report says so. Augmented copies (``Sample.copy_of``) train where their original does,
+    and validate nowhere.
 
     Parameters
     ----------

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from napari_anneal.errors import OutputError
-from napari_anneal.pages import Curve, chart, png, render, swatches
+from napari_anneal.pages import Curve, chart, png, render, rgb, swatches
 from napari_anneal.samples.placing import why_not_written, write_whole
 from napari_anneal.validation.grains.hand_count import HandCount
 from napari_anneal.validation.grains.result import Estimate, GrainSize
 
-__all__ = ["KIND_COLOURS", "LINE_COLOUR", "write_grain_size"]
+__all__ = ["KIND_COLOURS", "LINE_COLOUR", "number", "write_grain_size"]
 
 # Okabe and Ito's palette: told apart with every common colour vision deficiency.
 KIND_COLOURS = {"crossing": "#0072b2", "tangent": "#cc79a7", "triple point": "#d55e00", "line end": "#009e73"}
@@ -105,7 +105,7 @@ def _methods(size: GrainSize, unit: str, pixel: float) -> list[dict[str, str]]:
             "name": name,
             "counted": f"{estimate.count:,.6g}".replace(",", "\u202f"),
             "fields": str(estimate.fields),
-            "value": _number(estimate.value * pixel**power, f"{unit}{'²' if power == 2 else ''}"),
+            "value": number(estimate.value * pixel**power, f"{unit}{'²' if power == 2 else ''}"),
             "interval": f"{low:.4g} – {high:.4g}" if math.isfinite(low + high) else "n/a",
             "accuracy": f"{accuracy:.1f} %" if math.isfinite(accuracy) else "n/a",
             "g": f"{g:.2f}" if known and math.isfinite(g) else "n/a",
@@ -200,10 +200,11 @@ def _drawn(count: HandCount) -> npt.NDArray[np.uint8]:
 def _paint(picture: npt.NDArray[np.uint8], places: npt.NDArray[Any], scale: float, colour: str, half: int) -> None:
     """Squares of ``2 half + 1`` pixels at places in pixels of the section."""
     centre = np.floor((places + 0.5) * scale).astype(np.int64)
+    painted = rgb(colour)
     for dy in range(-half, half + 1):
         for dx in range(-half, half + 1):
             y, x = (np.clip(centre[:, a] + d, 0, picture.shape[a] - 1) for a, d in ((0, dy), (1, dx)))
-            picture[y, x] = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+            picture[y, x] = painted
 
 
 def _steps(edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> list[tuple[float, float]]:
@@ -214,5 +215,6 @@ def _steps(edges: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> l
     return [*outline, (float(edges[-1]), 0.0)]
 
 
-def _number(value: float, unit: str) -> str:
+def number(value: float, unit: str) -> str:
+    """Four digits and the unit, or n/a."""
     return f"{value:.4g} {unit}" if math.isfinite(value) else "n/a"

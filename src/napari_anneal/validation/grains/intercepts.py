@@ -3,7 +3,7 @@
 Lines run through pixel centres along directions that stand for all (`directions.even_directions`), all of them, so that
 nothing is left to the choice of lines (E1382: automatic measurement). A line cut off by the edge or by a mask counts
 with the length it has; its two ends lie in grains, each counts one half, and so N intercepts are P crossings exactly. A
-line of no width meets neither tangents nor triple points; how a person counts those is in `test_pattern`.
+line of no width meets neither tangents nor triple points; how a person counts those is in `hand_count`.
 
 What steps of finite length h miss are short chords that begin and end within one. Steps of two and three times the
 length miss more, and that can be counted: it is the crossings of the single steps less those of the long one, D₂ and
@@ -91,8 +91,6 @@ class Crossings:
         float64 ``(D,)``: share of all directions that each stands for, sum 1.
     directions
         float64 ``(D, ndim)`` unit vectors.
-    error
-        Largest relative error that the mean over these directions can have.
     """
 
     changes: IntArray
@@ -100,7 +98,6 @@ class Crossings:
     losses: Losses
     weight: FloatArray
     directions: FloatArray
-    error: float
 
     def per_length(self) -> FloatArray:
         """Crossings per length along each direction ``(D,)``, of all fields together; ``nan`` without steps."""
@@ -173,7 +170,7 @@ def line_crossings(
     changes, once, lost, twice, missed, thrice = counts.transpose(2, 1, 0)
     summed = (changes, once * length, lost, twice * 2 * length, missed, thrice * 3 * length)
     losses = Losses(length, *(values.sum(0).astype(np.float64) for values in summed))
-    return Crossings(changes, once * length, losses, chosen.weight, real / length[:, None], chosen.error)
+    return Crossings(changes, once * length, losses, chosen.weight, real / length[:, None])
 
 
 def circle_crossings(
