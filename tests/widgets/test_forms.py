@@ -17,6 +17,7 @@ FORMS = {
     "split": "SplitWidget",
     "finetune": "FineTuneWidget",
     "segment": "SegmentWidget",
+    "grain_size": "GrainSizeWidget",
 }
 
 

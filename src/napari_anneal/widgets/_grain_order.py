@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anneal.errors import InputError
-from napari_anneal.inference.units import unit_symbol
+from napari_anneal.samples.tiff_spacing import MICROMETRES
 from napari_anneal.widgets._layers import Snapshot
-from napari_anneal.widgets._live import Progress
+from napari_anneal.widgets._live import Progress, known
 
 if TYPE_CHECKING:
     from napari_anneal.validation import GrainSize
 
 __all__ = ["GrainOrder", "Stopped", "pixel_size_text", "read_pixel_size"]
-
-UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "Å": 1e-4, "pm": 1e-6}
 
 
 class Stopped(Exception):
@@ -59,15 +57,10 @@ class GrainOrder:
 
 def pixel_size_text(labels: Snapshot) -> str:
     """Size of a pixel as the form shows it, µm along each axis, from the layer's scale and units; empty: unknown."""
-    if labels.unit is None:
-        return ""
-    try:
-        symbol = unit_symbol(labels.unit)
-    except InputError:
-        return ""
+    symbol = None if labels.unit is None else known(labels.unit)
     if symbol is None:
         return ""
-    sizes = [f"{size * UM[symbol]:.6g}" for size in labels.spacing]
+    sizes = [f"{size * MICROMETRES[symbol.lower()]:.6g}" for size in labels.spacing]
     return sizes[0] if len(set(sizes)) == 1 else " × ".join(sizes)
 
 
