@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -129,4 +130,19 @@ def test_an_error_while_showing_a_result_is_said_too(viewer, wait_for) -> None:
     form.launch(lambda report, cancel: 1, show, "Working …")
     wait_for(form)
     assert "cannot be shown" in form.bar.text
+    assert form.bar.start.isEnabled()
+
+
+def test_a_second_launch_is_refused_and_the_first_one_gets_its_value(viewer, wait_for) -> None:
+    form = form_class("split")(viewer)
+    go, got = threading.Event(), []
+    form.launch(lambda report, cancel: go.wait(30) and "first", lambda value: got.append(("first", value)), "First …")
+    form.guarded(
+        lambda: form.launch(lambda report, cancel: "second", lambda value: got.append(("second", value)), "Second …")
+    )
+    assert form.bar.text == "This form is busy; wait for its end or press Cancel, then press again."
+    assert form.bar.cancel.isEnabled()
+    go.set()
+    wait_for(form)
+    assert got == [("first", "first")]
     assert form.bar.start.isEnabled()

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_anneal.errors import AnnealError
+from napari_anneal.errors import AnnealError, InputError
 from napari_anneal.widgets._status import RunBar
 from napari_anneal.widgets._worker import Job, sentence, stop_with_application
 
@@ -32,6 +32,7 @@ __all__ = ["Form", "WrappedLabel", "fold", "form_layout", "shrinkable"]
 EDGE = 9
 # The greatest height that Qt knows.
 UNLIMITED = (1 << 24) - 1
+BUSY = "This form is busy; wait for its end or press Cancel, then press again."
 
 
 def form_layout(parent: QWidget | None = None) -> QFormLayout:
@@ -156,7 +157,15 @@ class Form(QWidget):
         on_done: Callable[[Any], None],
         saying: str,
     ) -> None:
-        """Run ``work(report, cancel)`` off the GUI thread, then ``on_done(value)`` on it."""
+        """Run ``work(report, cancel)`` off the GUI thread, then ``on_done(value)`` on it.
+
+        Raises
+        ------
+        InputError
+            A job of this form is running: its end still belongs to whoever started it.
+        """
+        if self.job.running:
+            raise InputError(BUSY)
         self._on_done = on_done
         self.bar.begin(saying)
         self.job.start(work, type(self).__name__)

@@ -342,7 +342,6 @@ class AugmentationWidget(Form):
     # Noise and files
 
     def _measure(self) -> None:
-        self._refuse_if_busy()
         order = noise_order(self.viewer, self.image.layer, self.labels.layer, self.noise.which.currentData() != THIS)
         self.noise.offer(len(order.planes))
         self.launch(order.carry_out, self._measured, "Measuring the noise …")
@@ -362,7 +361,6 @@ class AugmentationWidget(Form):
         self.bar.say(f"The recipe has the measured ranges.{but}", "plain" if off else "good")
 
     def _export(self) -> None:
-        self._refuse_if_busy()
         order = self.export.order(
             self.viewer, self.image.layer, self.labels.layer, self.recipe_now(), self.seed.value()
         )  # fmt: skip
@@ -374,10 +372,6 @@ class AugmentationWidget(Form):
                 self.export.next_folder()
 
         self.launch(order.carry_out, show, "Writing augmented pairs …")
-
-    def _refuse_if_busy(self) -> None:
-        if self.job.running:
-            raise InputError("This form is busy; wait for its end or press Cancel, then press again.")
 
     def event(self, event: QEvent) -> bool:
         """Stop drawing too when the form is taken out of its dock."""
