@@ -129,6 +129,49 @@ def test_a_folder_is_read_grouped_and_its_groups_are_written_and_read_again(view
     assert {form.group(row) for row in range(4)} == {"a", "b"}
 
 
+def test_saving_groups_keeps_what_the_table_says_of_copies(form, wait_for, tmp_path) -> None:
+    from napari_anneal import Sample
+    from napari_anneal.augmentation import AugmentationRecipe, export_augmented
+    from napari_anneal.samples import read_samples
+
+    made = [Sample(textured(seed), strokes((96, 96)), "", (0.2, 0.2), name) for seed, name in enumerate(("a_1", "b_1"))]
+    folder = tmp_path / "augmented"
+    export_augmented(made, AugmentationRecipe(), folder, copies=1, seed=5)
+    with (folder / "groups.csv").open() as file:
+        before = list(csv.DictReader(file))
+    form.folder.setText(str(folder))
+    form.folder.changed.emit(str(folder))
+    wait_for(form)
+    assert form.table.rowCount() == 4, form.bar.text
+    form.table.set_groups(["plate 1", "plate 1", "plate 2", "plate 2"])
+    form.save.click()
+    with (folder / "groups.csv").open() as file:
+        after = {row["image"]: row for row in csv.DictReader(file)}
+    assert {name: row["group"] for name, row in after.items()} == {
+        "a_1": "plate 1", "a_1_aug001": "plate 1", "b_1": "plate 2", "b_1_aug001": "plate 2",
+    }  # fmt: skip
+    for row in before:
+        assert {**row, "group": ""} == {**after[row["image"]], "group": ""}
+    assert [sample.copy_of for sample in read_samples(folder)] == ["", "a_1", "", "b_1"]
+
+
+def test_a_table_is_written_as_it_was_but_for_the_groups_or_not_at_all(tmp_path) -> None:
+    from napari_anneal.errors import InputError
+    from napari_anneal.samples.groups_csv import write_groups
+
+    table = tmp_path / "groups.csv"
+    write_groups(table, {"a": "1", "b, c": "2"})
+    assert table.read_text(encoding="utf-8") == 'image,group\na,1\n"b, c",2\n'
+    table.write_text('Image;Note;Group\na.tif;"etched,\n twice";old\n', encoding="utf-8")
+    write_groups(table, {"a": "1", "b": "2"})
+    assert table.read_text(encoding="utf-8") == 'Image;Note;Group\na.tif;"etched,\n twice";1\nb;;2\n'
+    for content in (b"name,specimen\na,1\n", "image,group\na,Stück\n".encode("latin-1")):
+        table.write_bytes(content)
+        with pytest.raises(InputError, match=r"groups\.csv"):
+            write_groups(table, {"a": "1"})
+        assert table.read_bytes() == content
+
+
 def test_a_pattern_shows_its_groups_while_it_is_typed_and_changes_nothing_before_it_is_used(viewer, form) -> None:
     add_pairs(viewer)
     form.table.item(0, GROUP).setText("mine")

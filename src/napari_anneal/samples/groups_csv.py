@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection
+import io
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_anneal.errors import InputError
+from napari_anneal.errors import InputError, OutputError
 from napari_anneal.samples.image_files import stem
+from napari_anneal.samples.placing import why_not_written, write_whole
 
-__all__ = ["COPY_COLUMN", "GroupTable", "Problem", "find_groups", "read_groups"]
+__all__ = ["COPY_COLUMN", "GroupTable", "Problem", "find_groups", "read_groups", "write_groups"]
 
 # Where files hold augmented copies: the name of the original.
 COPY_COLUMN = "augmented_from"
@@ -59,6 +61,39 @@ def read_groups(path: str | Path, names: Collection[str]) -> dict[str, str]:
     return table.groups
 
 
+def write_groups(path: Path, groups: Mapping[str, str]) -> None:
+    """Write the group of every image; what a table that is there says in other columns stays.
+
+    Such columns tell which image is a copy of which: without them a copy could judge what its original has trained.
+
+    Raises
+    ------
+    InputError
+        The file that is there is no table of groups; it is left alone.
+    OutputError
+        It cannot be written; it is as it was.
+    """
+    try:
+        rows, columns = _rows(path) if path.exists() else (None, {"image": "image", "group": "group"})
+        image, group, kept = columns["image"], columns["group"], {}
+        for row in rows or ():
+            name = (row[image] or "").strip()
+            kept[name if name in groups else stem(name)] = row
+        text = io.StringIO()
+        table = csv.DictWriter(
+            text,
+            list(columns.values()) if rows is None else list(rows.fieldnames or ()),
+            extrasaction="ignore",  # cells beyond the first line's last column
+            delimiter="," if rows is None else rows.reader.dialect.delimiter,
+            lineterminator="\n",
+        )
+        table.writeheader()
+        table.writerows({image: name, **kept.get(name, {}), group: value} for name, value in groups.items())
+        write_whole(path, text.getvalue())
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({why_not_written(error)}); check the folder.") from error
+
+
 def find_groups(path: Path, images: Collection[str]) -> GroupTable:
     """What a table gives for these images, and everything that is wrong with it."""
     problems: list[Problem] = []
@@ -67,15 +102,9 @@ def find_groups(path: Path, images: Collection[str]) -> GroupTable:
         problems.append(Problem(kind, sentence, names))
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        wrong("groups.csv", f"{path.name} is not UTF-8 text; save it as CSV UTF-8.")
-        return GroupTable(problems=tuple(problems))
-    head = text.splitlines()[0] if text.strip() else ""
-    rows = csv.DictReader(text.splitlines(), delimiter=";" if ";" in head and "," not in head else ",")
-    columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
-    if not {"image", "group"} <= set(columns):
-        wrong("groups.csv", f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
+        rows, columns = _rows(path)
+    except InputError as error:
+        wrong("groups.csv", str(error))
         return GroupTable(problems=tuple(problems))
     groups: dict[str, str] = {}
     originals: dict[str, str] = {}
@@ -111,3 +140,23 @@ def find_groups(path: Path, images: Collection[str]) -> GroupTable:
             *forgotten,
         )
     return GroupTable(groups, originals, tuple(problems))
+
+
+def _rows(path: Path) -> tuple[csv.DictReader[str], dict[str, str]]:
+    """The lines of a table, and the names of its columns as written by their names in small letters.
+
+    Raises
+    ------
+    InputError
+        It is no text, or has no columns ``image`` and ``group``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not UTF-8 text; save it as CSV UTF-8.") from None
+    head = text.splitlines()[0] if text.strip() else ""
+    rows = csv.DictReader(text.splitlines(keepends=True), delimiter=";" if ";" in head and "," not in head else ",")
+    columns = {str(name).strip().lower(): name for name in rows.fieldnames or ()}
+    if not {"image", "group"} <= set(columns):
+        raise InputError(f"{path.name} must have the columns image and group in its first line, not {head[:80]!r}.")
+    return rows, columns

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QSpinBox, QWidget
 
-from napari_anneal.errors import InputError, OutputError
+from napari_anneal.errors import InputError
 from napari_anneal.samples.gold import is_locked, lock
 from napari_anneal.samples.sample import Sample
 from napari_anneal.widgets._class_balance import ClassBalance
@@ -212,14 +211,10 @@ class SplitWidget(Form):
         self.launch(work, show, f"Reading {path} …")
 
     def _save(self) -> None:
+        from napari_anneal.samples.groups_csv import write_groups
+
         path = Path(self.folder.text()).expanduser() / "groups.csv"
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["image", "group"])
-                writer.writerows((entry.name, self.group(row)) for row, entry in enumerate(self.entries))
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror}); check the folder.") from error
+        write_groups(path, {entry.name: self.group(row) for row, entry in enumerate(self.entries)})
         self.bar.say(f"{path} is written.", "good")
 
     def _lock_gold(self) -> None:
