@@ -9,9 +9,9 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_anneal.errors import InputError
+from napari_anneal.widgets._chosen_pairs import free_images
 from napari_anneal.widgets._form import WrappedLabel, shrinkable
-from napari_anneal.widgets._layers import group_of, is_gold, is_made, slice_in_view, snapshot
+from napari_anneal.widgets._layers import slice_in_view, snapshot
 from napari_anneal.widgets._noise_match import SIDE, Measured, NoiseOrder, Picture, Plane
 from napari_anneal.widgets._status import COLOURS
 
@@ -131,20 +131,8 @@ def noise_order(viewer: napari.viewer.Viewer, image: Any, labels: Any, every: bo
     InputError
         There is no image, or it is gold: what is measured decides what a network is trained on.
     """
-    from napari.layers import Image
-
-    first = snapshot(image, copy=False)
-    gold = {group_of(layer) for layer in viewer.layers if is_gold(layer)} - {""}
-    others = [
-        layer
-        for layer in viewer.layers
-        if every and isinstance(layer, Image) and layer is not image and not is_made(layer) and layer.ndim in (2, 3)
-    ]
-    free = [layer for layer in (image, *others) if not (is_gold(layer) or group_of(layer) in gold)]
-    if image not in free:
-        raise InputError(f"Image {first.name!r} is gold, and nothing may be learned from it; choose another one.")
     planes = []
-    for layer in free:
+    for layer in free_images(viewer, image, every):
         shot = snapshot(layer, copy=False)
         z = slice_in_view(viewer, layer) if shot.is_stack else None
         paint = labels.data if layer is image and labels is not None and not getattr(labels, "multiscale", 0) else None

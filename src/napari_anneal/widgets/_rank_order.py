@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_anneal.errors import InputError
-from napari_anneal.widgets._layers import (
-    Snapshot,
-    check_fit,
-    group_of,
-    is_gold,
-    is_made,
-    made,
-    placement_of,
-    sample_of,
-    snapshot,
-)
+from napari_anneal.widgets._chosen_pairs import free_images
+from napari_anneal.widgets._layers import Snapshot, check_fit, is_made, made, placement_of, sample_of, snapshot
 from napari_anneal.widgets._live import Progress
 
 if TYPE_CHECKING:
@@ -75,24 +66,11 @@ def rank_order(
     InputError
         There is no image, or it is gold.
     """
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
 
-    first = snapshot(image)
-    gold = {group_of(layer) for layer in viewer.layers if is_gold(layer)} - {""}
-    if is_gold(image) or group_of(image) in gold:
-        raise InputError(f"Image {first.name!r} is gold, and nothing may be learned from it; choose another one.")
-    layers = [image]
-    if every:
-        layers += [
-            layer
-            for layer in viewer.layers
-            if isinstance(layer, Image)
-            and layer is not image
-            and layer.ndim in (2, 3)
-            and not (is_made(layer) or is_gold(layer) or group_of(layer) in gold)
-        ]
+    # A stack is copied only once it is known that nothing is wrong with it.
+    shots = [snapshot(layer) for layer in free_images(viewer, image, every)]
     paint = [layer for layer in viewer.layers if isinstance(layer, Labels) and not is_made(layer)]
-    shots = [first, *(snapshot(layer) for layer in layers[1:])]
     return RankOrder(tuple(shots), tuple(_paint_on(shot, paint) for shot in shots), model, settings)
 
 
