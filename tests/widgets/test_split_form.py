@@ -341,7 +341,7 @@ def test_one_press_sets_fine_tune_up_for_a_fold_or_for_all_of_them(viewer, form,
             assert (plugin, widget) == ("napari-anneal", "Fine-tune")
             return MagicMock(), training
 
-    monkeypatch.setattr("napari_anneal.widgets._to_finetune.window_of", lambda _: Window())
+    monkeypatch.setattr("napari_anneal.widgets._open_form.window_of", lambda _: Window())
     add_pairs(viewer)
     viewer.add_image(stripes((40, 40)), name="another")
     assert not form.to_finetune.isVisibleTo(form)

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
-from napari_anneal.errors import InputError
+from napari_anneal.widgets._open_form import open_form
 from napari_anneal.widgets._pairs import Pair
 from napari_anneal.widgets._sample_choice import KINDS
 from napari_anneal.widgets._session_augmentation import session_augmentation
@@ -102,12 +102,7 @@ def open_preview(viewer: napari.viewer.Viewer, pairs: Sequence[Pair]) -> None:
     InputError
         The viewer has no window to open a form in.
     """
-    window = getattr(viewer, "window", None)
-    if window is None:
-        raise InputError("Augmentation preview needs a viewer with a window; in a script, set augmentation=….")
-    dock, form = window.add_plugin_dock_widget("napari-anneal", "Augmentation preview", tabify=True)
-    dock.show()
-    dock.raise_()
+    form = open_form(viewer, "Augmentation preview", "set augmentation=…")
     pair = next((pair for pair in pairs if pair.image is not None), None)
     if pair is not None:
         form.labels.choose(pair.labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_anneal.errors import InputError
+from napari_anneal.widgets._open_form import open_form
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -45,10 +45,4 @@ def hand_over(viewer: napari.viewer.Viewer, source: StreamSource) -> None:
     InputError
         The viewer has no window to open a form in, or a run is going on in it.
     """
-    window = getattr(viewer, "window", None)
-    if window is None:
-        raise InputError("Fine-tune needs a viewer with a window; in a script, call fine_tune(stream, …) instead.")
-    dock, form = window.add_plugin_dock_widget("napari-anneal", "Fine-tune", tabify=True)
-    dock.show()
-    dock.raise_()
-    form.train_on(source)
+    open_form(viewer, "Fine-tune", "call fine_tune(stream, …) instead").train_on(source)

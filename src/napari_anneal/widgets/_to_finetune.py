@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_anneal.errors import InputError
 from napari_anneal.widgets._form import shrinkable
+from napari_anneal.widgets._open_form import open_form
 from napari_anneal.widgets._split_choice import ALL_FOLDS, ONE_FOLD
 
 if TYPE_CHECKING:
@@ -73,20 +73,6 @@ class FoldButtons(QWidget):
         self.buttons[fold] = button
 
 
-def window_of(viewer: napari.viewer.Viewer) -> Any:
-    """The window of a viewer.
-
-    Raises
-    ------
-    InputError
-        It has none.
-    """
-    window = getattr(viewer, "window", None)
-    if window is None:
-        raise InputError("Fine-tune needs a viewer with a window; in a script, call fine_tune or cross_validate.")
-    return window
-
-
 def set_up_finetune(viewer: napari.viewer.Viewer, pairs: Sequence[tuple[Any, Any]], fold: int) -> Any:
     """Open *Fine-tune*, or find it, with these pairs of layers, judged by a fold (0: by each in turn).
 
@@ -95,8 +81,6 @@ def set_up_finetune(viewer: napari.viewer.Viewer, pairs: Sequence[tuple[Any, Any
     InputError
         The viewer has no window to open a form in, or the form is busy.
     """
-    dock, form = window_of(viewer).add_plugin_dock_widget("napari-anneal", "Fine-tune", tabify=True)
-    dock.show()
-    dock.raise_()
+    form = open_form(viewer, "Fine-tune", "call fine_tune or cross_validate")
     form.take_split(pairs, ALL_FOLDS if fold == 0 else ONE_FOLD, fold)
     return form
