@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_anneal.widgets._augmented_grid import Grid
 from napari_anneal.widgets._layers import made
-from napari_anneal.widgets._mosaic import GAP
+from napari_anneal.widgets._mosaic import add_captions
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -113,22 +113,9 @@ class GridLayers:
         if now == self._captioned and self.layer(CAPTIONS) is not None:
             return
         self._remove(CAPTIONS)
-        head, (height, width) = grid.cell.head, grid.cell.image.shape[1:]
-        boxes = []
-        for number in range(len(texts)):
-            y, x = number // grid.columns * (head + height + GAP), number % grid.columns * (width + GAP)
-            boxes.append([(y, x), (y, x + width), (y + head, x + width), (y + head, x)])
-        # Rectangles and not points: other forms offer a Points layer as seeds.
-        layer = self._viewer.add_shapes(
-            np.array(boxes),
-            shape_type="rectangle",
-            name=CAPTIONS,
-            edge_color="transparent",
-            face_color="transparent",
-            opacity=1,
-            text={"string": list(texts), "color": "white", "anchor": "center", "size": LETTERS * head, "scaling": True},
-            metadata=made("captions"),
-            **placement,
+        head, size = grid.cell.head, grid.cell.image.shape[1:]
+        layer = add_captions(
+            self._viewer, CAPTIONS, texts, grid.columns, size, head, placement, size=LETTERS * head, scaling=True
         )
         self._layers[CAPTIONS] = weakref.ref(layer)
         self._captioned = now

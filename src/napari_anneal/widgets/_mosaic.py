@@ -1,13 +1,19 @@
-"""Pictures of one size side by side, and the place to cut such a picture from."""
+"""Pictures of one size side by side with captions above them, and the place to cut such a picture from."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GAP", "crop_window", "tiled"]
+from napari_anneal.widgets._layers import made
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+__all__ = ["GAP", "add_captions", "crop_window", "tiled"]
 
 # Pixels between the cells.
 GAP = 6
@@ -36,3 +42,33 @@ def tiled(cells: list[npt.NDArray[Any]], columns: int) -> npt.NDArray[Any]:
     if out.ndim == 3:
         return out[..., 0] if out.shape[-1] == 1 else np.clip(out, 0, 1)
     return out
+
+
+def add_captions(
+    viewer: napari.viewer.Viewer,
+    name: str,
+    texts: Sequence[str],
+    columns: int,
+    cell: tuple[int, int],
+    head: int,
+    placement: Mapping[str, Any],
+    **letters: Any,
+) -> Any:
+    """A layer with a caption in the ``head`` pixels above every picture of ``cell`` pixels; ``letters``: their size."""
+    height, width = cell
+    boxes = []
+    for number in range(len(texts)):
+        y, x = number // columns * (head + height + GAP), number % columns * (width + GAP)
+        boxes.append([(y, x), (y, x + width), (y + head, x + width), (y + head, x)])
+    # Rectangles and not points: a Points layer would be offered as seeds.
+    return viewer.add_shapes(
+        np.array(boxes),
+        shape_type="rectangle",
+        name=name,
+        edge_color="transparent",
+        face_color="transparent",
+        opacity=1,
+        text={"string": list(texts), "color": "white", "anchor": "center", **letters},
+        metadata=made("captions"),
+        **placement,
+    )

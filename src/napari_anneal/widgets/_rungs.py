@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_anneal.widgets._layers import made as made_by_form
-from napari_anneal.widgets._mosaic import GAP, tiled
+from napari_anneal.widgets._mosaic import GAP, add_captions, tiled
 from napari_anneal.widgets._preview import piece
 
 if TYPE_CHECKING:
@@ -71,23 +71,9 @@ def show_rungs(viewer: napari.viewer.Viewer, mosaic: npt.NDArray[np.float32], pl
         layer.visible = False
     flat = {name: value[-2:] for name, value in placement.items()}
     viewer.add_image(mosaic, name=RUNGS_LAYER, contrast_limits=(0, 1), metadata=made_by_form("rungs"), **flat)
-    height, width = (mosaic.shape[0] + GAP) / 2, (mosaic.shape[1] + GAP) / COLUMNS
-    headers = []
-    for number in range(len(NAMES)):
-        y, x = number // COLUMNS * height, number % COLUMNS * width
-        headers.append([(y, x), (y, x + width - GAP), (y + HEADER, x + width - GAP), (y + HEADER, x)])
-    # Rectangles and not points: a Points layer would be offered as seeds.
-    viewer.add_shapes(
-        np.array(headers),
-        shape_type="rectangle",
-        name=CAPTIONS,
-        edge_color="transparent",
-        face_color="transparent",
-        opacity=1,
-        text={"string": list(NAMES), "color": "white", "anchor": "center", "size": 10},
-        metadata=made_by_form("captions"),
-        **flat,
-    )
+    rows = len(NAMES) // COLUMNS
+    panel = (mosaic.shape[0] + GAP) // rows - GAP - HEADER, (mosaic.shape[1] + GAP) // COLUMNS - GAP
+    add_captions(viewer, CAPTIONS, NAMES, COLUMNS, panel, HEADER, flat, size=10)
     viewer.layers.selection.active = viewer.layers[RUNGS_LAYER]
     viewer.reset_view()
 
