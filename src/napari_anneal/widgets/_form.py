@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QLabel,
+    QLayout,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
@@ -27,7 +28,7 @@ from napari_anneal.widgets._worker import Job, sentence, stop_with_application
 if TYPE_CHECKING:
     import napari.viewer
 
-__all__ = ["Form", "WrappedLabel", "fold", "form_layout", "shrinkable"]
+__all__ = ["Form", "WrappedLabel", "empty", "fold", "form_layout", "shrinkable"]
 
 EDGE = 9
 # The greatest height that Qt knows.
@@ -95,6 +96,14 @@ def shrinkable(combo: QComboBox) -> QComboBox:
     combo.setMinimumContentsLength(8)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
+
+
+def empty(layout: QLayout) -> None:
+    """Take everything out of a layout, for good."""
+    while (item := layout.takeAt(0)) is not None:
+        if (widget := item.widget()) is not None:
+            widget.hide()  # deleted only later, and seen until then
+            widget.deleteLater()
 
 
 class Form(QWidget):

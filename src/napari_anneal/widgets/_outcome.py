@@ -9,6 +9,7 @@ from qtpy.QtGui import QDesktopServices, QResizeEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.widgets._ending import Ending
+from napari_anneal.widgets._form import empty
 from napari_anneal.widgets._status import COLOURS
 
 __all__ = ["Outcome", "open_path"]
@@ -73,10 +74,7 @@ class Outcome(QWidget):
     def show_outcome(self, ending: Ending) -> None:
         """Show what came of a run under its status; warnings stand out."""
         self.folder, self.report = ending.folder, ending.report
-        while (item := self.sentences.takeAt(0)) is not None:
-            if (label := item.widget()) is not None:
-                label.hide()  # deleted only later, and seen until then
-                label.deleteLater()
+        empty(self.sentences)
         said = list(dict.fromkeys((*ending.first, *ending.warnings, *ending.others)))
         for text in said:
             self.sentences.addWidget(_sentence(f"• {text}", text in ending.warnings))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractSpinBox, QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 from superqt import QRangeSlider
 
-from napari_anneal.widgets._recipe_form import NumberBox, calm
-from napari_anneal.widgets._slider import LARGEST, STEPS, Scale
+from napari_anneal.widgets._recipe_form import calm
+from napari_anneal.widgets._slider import STEPS, Scale, number_box
 
 __all__ = ["RangeSlider"]
 
@@ -40,8 +40,8 @@ class RangeSlider(QWidget):
         self.slider = QRangeSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, STEPS)
         self.slider.setMinimumWidth(50)
-        ends = (-LARGEST if limits[0] is None else limits[0], LARGEST if limits[1] is None else limits[1])
-        self.low, self.high = self._box(ends), self._box(ends)
+        # Three parts in a narrow dock: wider boxes would leave no slider.
+        self.low, self.high = (number_box(limits, scale.whole, 46, 3) for _ in range(2))
         for widget in (self.slider, self.low, self.high):
             calm(widget)
         layout = QHBoxLayout(self)
@@ -75,16 +75,6 @@ class RangeSlider(QWidget):
         """Put the tooltip on every part."""
         for widget in (self.slider, self.low, self.high):
             widget.setToolTip(text)
-
-    def _box(self, ends: tuple[float, float]) -> Any:
-        box: Any = QSpinBox() if self._scale.whole else NumberBox()
-        box.setRange(*(map(int, ends) if self._scale.whole else ends))
-        box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        box.setKeyboardTracking(False)
-        # napari asks for 70 px and 10 px at either side: three of those leave no slider in a narrow dock.
-        box.setStyleSheet("QAbstractSpinBox { min-width: 46px; max-width: 46px; padding: 1px 3px; }")
-        return box
 
     def _dragged(self, steps: tuple[int, int]) -> None:
         """Take over what the handles say: an end that was not dragged keeps a value that lies between two steps."""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QHBoxLayout, QSlider, QSpinBox, QWi
 
 from napari_anneal.widgets._recipe_form import NumberBox, calm
 
-__all__ = ["LARGEST", "STEPS", "Scale", "Slider"]
+__all__ = ["STEPS", "Scale", "Slider", "number_box"]
 
 STEPS = 200
 LARGEST = 1e6
@@ -82,16 +82,8 @@ class Slider(QWidget):
         self.slider.setRange(0, STEPS)
         self.slider.setPageStep(STEPS // 10)
         self.slider.setMinimumWidth(60)
-        self.box: Any = QSpinBox() if whole else NumberBox()
-        ends = (-LARGEST if limits[0] is None else limits[0], LARGEST if limits[1] is None else limits[1])
-        self.box.setRange(*(map(int, ends) if whole else ends))
-        self.box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        self.box = number_box(limits, whole, 58, 5)
         self.box.setSuffix(suffix)
-        self.box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-        # Typing "512" must not run a preview at 5 and at 51.
-        self.box.setKeyboardTracking(False)
-        # napari asks for 70 px and 10 px at either side.
-        self.box.setStyleSheet("QAbstractSpinBox { min-width: 58px; max-width: 58px; padding: 1px 5px; }")
         for widget in (self.slider, self.box):
             calm(widget)
         layout = QHBoxLayout(self)
@@ -127,3 +119,17 @@ class Slider(QWidget):
         self.slider.blockSignals(True)
         self.slider.setValue(self._scale.step(value))
         self.slider.blockSignals(False)
+
+
+def number_box(limits: tuple[float | None, float | None], whole: bool, width: int, padding: int) -> Any:
+    """A box to type a number in, between limits (``None``: whatever is below, or above); the rest in pixels."""
+    box: Any = QSpinBox() if whole else NumberBox()
+    ends = (-LARGEST if limits[0] is None else limits[0], LARGEST if limits[1] is None else limits[1])
+    box.setRange(*(map(int, ends) if whole else ends))
+    box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+    box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+    # Typing "512" must not run a preview at 5 and at 51.
+    box.setKeyboardTracking(False)
+    # napari asks for 70 px and 10 px at either side.
+    box.setStyleSheet(f"QAbstractSpinBox {{ min-width: {width}px; max-width: {width}px; padding: 1px {padding}px; }}")
+    return box

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_anneal.samples.sample import Sample
-from napari_anneal.widgets._form import WrappedLabel
+from napari_anneal.widgets._form import WrappedLabel, empty
 from napari_anneal.widgets._status import COLOURS
 
 if TYPE_CHECKING:
@@ -73,10 +73,7 @@ class SplitWarnings(QWidget):
     def show_sentences(self, sentences: Sequence[str]) -> None:
         """Show these."""
         self.sentences = tuple(f"{text[:1].upper()}{text[1:]}" for text in sentences)
-        while (item := self._list.takeAt(0)) is not None:
-            if (label := item.widget()) is not None:
-                label.hide()  # deleted only later, and seen until then
-                label.deleteLater()
+        empty(self._list)
         for text in self.sentences:
             label = WrappedLabel(f"• {text}")
             label.setTextFormat(Qt.TextFormat.PlainText)

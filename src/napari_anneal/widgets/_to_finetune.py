@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_anneal.widgets._form import shrinkable
+from napari_anneal.widgets._form import empty, shrinkable
 from napari_anneal.widgets._open_form import open_form
 from napari_anneal.widgets._split_choice import ALL_FOLDS, ONE_FOLD
 
@@ -45,10 +45,7 @@ class FoldButtons(QWidget):
 
     def show_folds(self, count: int) -> None:
         """Offer folds 1 to ``count``; 0: none."""
-        while (item := self._row.takeAt(0)) is not None:
-            if (widget := item.widget()) is not None:
-                widget.hide()
-                widget.deleteLater()
+        empty(self._row)
         self.buttons, self.choice = {}, None
         self._row.addWidget(QLabel("Fine-tune on"))
         if count <= MOST_BUTTONS:

@@ -135,13 +135,7 @@ class SegmentWidget(Form):
         self.guarded(lambda: self._take(events))
 
     def _take(self, events: list[Any]) -> None:
-        order = self._order
-        if order is None:  # a ranking
-            last = [e for e in events if isinstance(e, Progress)]
-            if last:
-                self.bar.advance(last[-1].done, last[-1].total)
-            return
-        changed = False
+        order, changed = self._order, False  # a ranking has no order, and tells nothing but how far it is
         for event in events:
             if isinstance(event, ModelReady):
                 what = f"slice {order.z}" if order.z is not None else order.image.name
