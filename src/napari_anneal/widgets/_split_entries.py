@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "opened", "place_in", "shown_groups"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Entry:
     """One row: a pair of layers, or a sample read from a folder."""
 
@@ -28,15 +28,6 @@ class Entry:
     image: Any = None
     labels: Any = None
     sample: Sample | None = None
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it is the same row: of these very layers, or this very sample."""
-        if not isinstance(other, Entry):
-            return NotImplemented
-        pairs = ((self.image, other.image), (self.labels, other.labels), (self.sample, other.sample))
-        return self.name == other.name and all(ours is theirs for ours, theirs in pairs)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def row(self) -> GroupRow:
         """What the table begins with."""
