@@ -217,6 +217,15 @@ def test_a_tick_switches_on_and_off_and_strengths_of_what_is_off_are_hidden(form
     show(form, "shear")  # looked at alone: how strong must be seen
     assert strength.isVisibleTo(row)
     assert "2 of 5 on" in form.transforms.folds["Size and shape"].text()
+    for on in (True, False):  # it stays looked at, whatever is edited
+        row.tick.setChecked(on)
+        assert strength.isVisibleTo(row)
+    form.sample.boxes["chiral"].setChecked(True)
+    assert strength.isVisibleTo(row)
+    form.sample.boxes["textured"].setChecked(True)  # forbids it: the whole recipe is looked at
+    assert not strength.isVisibleTo(row)
+    form.sample.boxes["textured"].setChecked(False)
+    assert not strength.isVisibleTo(row)
 
 
 def test_both_ends_of_a_strength_are_dragged_and_cannot_cross(form, qtbot) -> None:

@@ -35,7 +35,6 @@ class SampleSection(QWidget):
         kinds = (told["sample"], *told["also"])
         recipe = self._session.recipe
         self._session.put(recipe.of_another_sample(kinds, told["direction_deg"], told["light_deg"]))
-        self._say()
 
     def _show(self) -> None:
         """Show the sample of the session's recipe, which another form may have put there."""

@@ -69,7 +69,7 @@ class TransformRow(QWidget):
         super().__init__()
         fields = type(recipe).model_fields
         usual = float(fields[name].default) or USUAL
-        self.name, self.reason = name, ""
+        self.name, self.reason, self._looked_at = name, "", False
         self.tick = QCheckBox(words(name))
         self.often = Slider(PROBABILITY.low, PROBABILITY.high, limits_of(fields[name]))
         self.often.setToolTip(tooltip(name, fields[name]))
@@ -128,19 +128,20 @@ class TransformRow(QWidget):
 
     def look_at(self, on: bool) -> None:
         """Show the strengths although the recipe has it off: the transform is looked at alone."""
-        self._fit(on)
+        self._looked_at = on
+        self._fit()
 
     def _on_often(self) -> None:
         self._fit()
         self.changed.emit()
 
-    def _fit(self, looked_at: bool = False) -> None:
+    def _fit(self) -> None:
         on = self.often.value() > 0 and not self.reason
         self.tick.blockSignals(True)
         self.tick.setChecked(on)
         self.tick.blockSignals(False)
         for widget in (*self.strengths.values(), *self._captions):
-            widget.setVisible(on or (looked_at and not self.reason))
+            widget.setVisible(on or (self._looked_at and not self.reason))
 
 
 class TransformRows(QWidget):
@@ -199,7 +200,6 @@ class TransformRows(QWidget):
         """Grey the transforms that are not legal, each with its reason."""
         for name, row in self.rows.items():
             row.forbid(reasons.get(name, ""))
-        self.look_at(self._looked_at)
         self._count()
 
     def look_at(self, name: str | None) -> None:
@@ -218,8 +218,6 @@ class TransformRows(QWidget):
                 return
 
     def _on_change(self) -> None:
-        if self._looked_at in self.rows:
-            self.rows[self._looked_at].look_at(True)
         self._count()
         self.changed.emit()
 

@@ -232,7 +232,6 @@ class AugmentationWidget(Form):
         illegal = illegal_transforms(self.sample.kinds, values["direction_deg"], values["light_deg"])
         self.transforms.forbid(illegal)
         self.shown.forbid(illegal)
-        self.transforms.look_at(self.shown.looked_at)
         said = []
         if illegal:
             said.append(f"Off: {', '.join(map(words, illegal))}; why is said beside each.")
