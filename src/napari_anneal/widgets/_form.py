@@ -198,5 +198,9 @@ class Form(QWidget):
     def event(self, event: QEvent) -> bool:
         """Cancel the work when the form is taken out of its dock (the ✕ of the dock, or the viewer closing)."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.job.stop()
+            self.stop()
         return bool(super().event(event))
+
+    def stop(self) -> None:
+        """Cancel the work, and wait for its thread: the form is going."""
+        self.job.stop()

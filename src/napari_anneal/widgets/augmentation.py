@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy import compat
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSpinBox, QWidget
 
 from napari_anneal.errors import InputError
@@ -372,11 +372,10 @@ class AugmentationWidget(Form):
 
         self.launch(order.carry_out, show, "Writing augmented pairs …")
 
-    def event(self, event: QEvent) -> bool:
-        """Stop drawing too when the form is taken out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.drawing.stop()
-        return bool(super().event(event))
+    def stop(self) -> None:
+        """Draw no more either."""
+        self.drawing.stop()
+        super().stop()
 
 
 def beside(image: Any) -> dict[str, Any]:

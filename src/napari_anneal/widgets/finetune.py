@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_anneal.errors import InputError
@@ -362,11 +361,10 @@ class FineTuneWidget(Form):
         self.plan.sweep.finish(swept)
         self.bar.say(swept.curve.sentence, "plain" if swept.curve.suggestion is None else "good")
 
-    def event(self, event: QEvent) -> bool:
-        """Stop planning too when the form is taken out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.planning.stop()
-        return bool(super().event(event))
+    def stop(self) -> None:
+        """Plan no more either."""
+        self.planning.stop()
+        super().stop()
 
     def _trained(self, done: Any) -> None:
         """The run is over: name its models, offer them in *Segment*, and say what came of it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QGridLayout, QMenu, QPushButton, QWidget
 
 from napari_anneal.errors import InputError
@@ -112,11 +112,10 @@ class SynthesisWidget(Form):
             self._changed()
         self._opened = True
 
-    def event(self, event: QEvent) -> bool:
-        """Draw no more when the form is taken out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.preview.stop()
-        return bool(super().event(event))
+    def stop(self) -> None:
+        """Draw no more either."""
+        self.preview.stop()
+        super().stop()
 
     def recipe(self) -> MicrostructureRecipe:
         """The recipe as edited; see `MicrostructureForm.recipe`."""
