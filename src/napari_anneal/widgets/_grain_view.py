@@ -108,20 +108,13 @@ def _table(size: GrainSize) -> str:
     """Both methods, one column each."""
     known, pixel = size.spacing_um is not None, 1.0 if size.spacing_um is None else size.pixel_um
     columns = [("intercepts", size.intercept, "px", 1), ("counting", size.planimetric, "px²", 2)]
-    rows = [
-        ("mean", [_number(e.value, unit) for _, e, unit, _ in columns]),
-        ("", [_number(e.value * pixel**power, unit.replace("px", "µm")) for _, e, unit, power in columns]),
-        (
-            "G",
-            [_with_interval(size.g, size.g_interval), _with_interval(size.g_planimetric, size.g_planimetric_interval)],
-        )
-        if known
-        else ("", []),
-        ("accuracy", [_accuracy(e) for _, e, _, _ in columns]),
-        ("counted", [f"{e.count:,.0f}" for _, e, _, _ in columns]),
-    ]
-    if not known:
-        rows = [row for number, row in enumerate(rows) if number not in (1, 2)]
+    rows = [("mean", [_number(e.value, unit) for _, e, unit, _ in columns])]
+    if known:
+        scaled = [_number(e.value * pixel**power, unit.replace("px", "µm")) for _, e, unit, power in columns]
+        numbers = (size.g, size.g_interval), (size.g_planimetric, size.g_planimetric_interval)
+        rows += [("", scaled), ("G", [_with_interval(*number) for number in numbers])]
+    rows.append(("accuracy", [_accuracy(e) for _, e, _, _ in columns]))
+    rows.append(("counted", [f"{e.count:,.0f}" for _, e, _, _ in columns]))
     if size.hand_counts:
         met = sum(count.intersections for count in size.hand_counts)
         by_hand = f"{_number(size.mean_intercept_by_hand * pixel, 'µm' if known else 'px')} ({met:g} intersections)"
