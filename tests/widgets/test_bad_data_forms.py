@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from painted import add_pair, stripes, strokes
 
+from napari_anneal.validation import gold_free
 from napari_anneal.widgets._layers import remember
 from napari_anneal.widgets.split import SplitWidget
 
@@ -79,7 +80,11 @@ def test_a_folder_with_two_files_of_one_name(split, wait_for, tmp_path) -> None:
     assert "holds both a.png and a.tif; names must differ" in split.bar.text
 
 
-def test_a_copy_of_a_gold_image_does_not_train_though_nobody_split(viewer, form, wait_for) -> None:
+def test_a_copy_of_a_gold_image_does_not_train_though_nobody_split(viewer, form, wait_for, monkeypatch) -> None:
+    looked = []
+    monkeypatch.setattr(
+        gold_free, "gold_free", lambda samples, look=gold_free.gold_free: looked.append(1) or look(samples)
+    )
     rng = np.random.default_rng(0)
     pixels = [rng.integers(0, 255, (96, 96)).astype(np.uint8) for _ in range(3)]
     pixels.append(np.rot90(255 - pixels[0] // 2).astype(np.uint8))
@@ -98,6 +103,7 @@ def test_a_copy_of_a_gold_image_does_not_train_though_nobody_split(viewer, form,
     form.outcome.calibrate.click()
     wait_for(form)
     assert not form.calibrating.panel.isHidden(), form.bar.text
+    assert len(looked) == 1  # every image against every other: once an order
 
 
 def test_without_any_other_image_a_copy_of_gold_is_refused(viewer, form, wait_for) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,9 +106,8 @@ class Order:
         if not (self.gold and self.samples):
             return self
         from napari_anneal.training.events import Notice
-        from napari_anneal.validation.gold_free import gold_free
 
-        left = [i for i in gold_free([*self.samples, *self.gold])[0] if i < len(self.samples)]
+        left = self._no_copies
         names = [sample.name for i, sample in enumerate(self.samples) if i not in left]
         if names and (not left or self.plan is not None):
             raise InputError(f"Image {names[0]!r} shares an image or a group with gold; remove its row.")
@@ -117,6 +117,13 @@ class Order:
         if split is not None:
             split = dataclasses.replace(split, remembered=tuple(split.remembered[i] for i in left))
         return dataclasses.replace(self, samples=[self.samples[i] for i in left], split=split, gold=())
+
+    @functools.cached_property
+    def _no_copies(self) -> list[int]:
+        """Numbers of the samples that are no copies of gold; looked for once, for a run and its calibration alike."""
+        from napari_anneal.validation.gold_free import gold_free
+
+        return [i for i in gold_free([*self.samples, *self.gold])[0] if i < len(self.samples)]
 
     @property
     def _source(self) -> list[Sample] | SyntheticStream:
