@@ -127,6 +127,13 @@ def test_a_folder_is_read_grouped_and_its_groups_are_written_and_read_again(view
     form.folder.changed.emit(str(tmp_path))
     wait_for(form)
     assert {form.group(row) for row in range(4)} == {"a", "b"}
+    # Groups of these images are not for the next folder, which cannot be read.
+    form.folder.setText(str(tmp_path / "images"))
+    form.folder.changed.emit(str(tmp_path / "images"))
+    wait_for(form)
+    assert form.table.rowCount() == 0
+    assert not form.save.isEnabled()
+    assert not form.lock.isEnabled()
 
 
 def test_saving_groups_keeps_what_the_table_says_of_copies(form, wait_for, tmp_path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_anneal.validation.grains.grain_page import KIND_COLOURS, LINE_COLOUR
+from napari_anneal.validation.grains.grain_page import KIND_COLOURS, LINE_COLOUR, number
 from napari_anneal.widgets._form import WrappedLabel
 from napari_anneal.widgets._small_plot import name_below, small_plot
 
@@ -108,16 +108,16 @@ def _table(size: GrainSize) -> str:
     """Both methods, one column each."""
     known, pixel = size.spacing_um is not None, 1.0 if size.spacing_um is None else size.pixel_um
     columns = [("intercepts", size.intercept, "px", 1), ("counting", size.planimetric, "px²", 2)]
-    rows = [("mean", [_number(e.value, unit) for _, e, unit, _ in columns])]
+    rows = [("mean", [number(e.value, unit) for _, e, unit, _ in columns])]
     if known:
-        scaled = [_number(e.value * pixel**power, unit.replace("px", "µm")) for _, e, unit, power in columns]
+        scaled = [number(e.value * pixel**power, unit.replace("px", "µm")) for _, e, unit, power in columns]
         numbers = (size.g, size.g_interval), (size.g_planimetric, size.g_planimetric_interval)
-        rows += [("", scaled), ("G", [_with_interval(*number) for number in numbers])]
+        rows += [("", scaled), ("G", [_with_interval(*one) for one in numbers])]
     rows.append(("accuracy", [_accuracy(e) for _, e, _, _ in columns]))
     rows.append(("counted", [f"{e.count:,.0f}" for _, e, _, _ in columns]))
     if size.hand_counts:
         met = sum(count.intersections for count in size.hand_counts)
-        by_hand = f"{_number(size.mean_intercept_by_hand * pixel, 'µm' if known else 'px')} ({met:g} intersections)"
+        by_hand = f"{number(size.mean_intercept_by_hand * pixel, 'µm' if known else 'px')} ({met:g} intersections)"
         rows.append(("by hand", [by_hand, ""]))
     head = "".join(f"<th align='left'>{name}</th>" for name, *_ in columns)
     body = "".join(
@@ -147,7 +147,3 @@ def _with_interval(value: float, ends: tuple[float, float]) -> str:
     if not math.isfinite(value):
         return "n/a"
     return f"{value:.2f}" + (f" ({ends[0]:.2f}–{ends[1]:.2f})" if math.isfinite(sum(ends)) else "")
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:.4g} {unit}" if math.isfinite(value) else "n/a"

@@ -79,6 +79,8 @@ class SplitWidget(Form):
             (self.lock, self._lock_gold),
         ):
             button.clicked.connect(lambda _=False, action=action: self.guarded(action))
+        for button in (self.save, self.lock):
+            button.setEnabled(False)
         self.fields.addRow(self.buttons)
         self.folds = QSpinBox()
         self.folds.setRange(2, 50)
@@ -118,10 +120,7 @@ class SplitWidget(Form):
 
     def refresh(self) -> None:
         """List the pairs of layers (unless a folder is shown)."""
-        of_folder = bool(self.folder.text())
-        self.save.setEnabled(of_folder)
-        self.lock.setEnabled(of_folder)
-        if of_folder:
+        if self.folder.text():
             return
         entries = [Entry(pair.image.name, pair.image, pair.labels) for pair in painted_pairs(self.viewer)]
         if entries != self.entries:
@@ -130,6 +129,8 @@ class SplitWidget(Form):
     def _fill(self, entries: list[Entry]) -> None:
         self.entries = entries
         self.table.fill([entry.row() for entry in entries])
+        for button in (self.save, self.lock):
+            button.setEnabled(any(entry.sample is not None for entry in entries))
         self.pattern.set_names([entry.name for entry in entries])
         self._forget()
 
@@ -198,6 +199,8 @@ class SplitWidget(Form):
         path = self.folder.text()
         if not path:
             return
+        # Groups of the images that were listed must not be saved into this folder, should it not be read.
+        self._fill([])
 
         def work(report: Any, cancel: Any) -> list[Sample]:
             from napari_anneal.samples.reading import read_samples
